@@ -1,0 +1,47 @@
+# make demo [DATA=folder IGNORE=11]   train a first network; look into demo/
+# make test                           every notebook and every test
+# make test-all                       the same with the slow cells, and the benchmarks
+# make docs | colab | bench | clean
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+SOURCES := $(shell find nbs -name '*.md')
+
+export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
+
+.PHONY: demo test test-all docs colab bench build clean
+.DEFAULT_GOAL := build
+
+build: dl_utils/_modidx.py
+
+demo: build
+	@$(RUN) tools/notebooks.py demo
+
+test: build
+	@$(RUN) -m pytest -n 2 -m "not slow"
+
+test-all: build
+	@FLAGS=slow $(RUN) -m pytest -n 2
+
+docs colab bench: build
+	@$(RUN) tools/notebooks.py $@
+
+# Everything that is made from the notebooks; a missing package or a newer source makes it anew.
+dl_utils/_modidx.py: $(SOURCES) $(sort $(dir $(SOURCES))) tools/notebooks.py pyproject.toml settings.ini $(VENV)/.installed
+	@echo "building dl_utils/ and README.md from nbs/"
+	@$(RUN) tools/notebooks.py build
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(RUN) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing dl_utils and its tools into $(VENV) (about 2 GB; once)"
+	@mkdir -p dl_utils && touch dl_utils/__init__.py  # an editable install maps only a package that is there
+	@$(RUN) -m pip install --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf _build build _proc _docs demo dist *.egg-info
+	find nbs -name '*.ipynb' -delete

@@ -1,0 +1,86 @@
+"""The package as others meet it: what importing it costs, what is in the wheel, and networks that travel between processes."""
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import notebooks
+import pytest
+
+FLAVOURS = ["keras", "tf.keras", "tf_keras", "tfmot"]
+
+
+def test_import_costs_nothing(python):
+    done = python("import sys, dl_utils; print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'keras', 'tf_keras', 'numpy'})")
+    assert done == "set()"
+
+
+def test_import_time(tmp_path):
+    """-X importtime counts the import alone; under 0.2 s even here, where nothing is imported but the package itself."""
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", "import dl_utils"], cwd=tmp_path, capture_output=True, text=True)
+    modules = re.findall(r"\| +(\S+)$", done.stderr, re.M)
+    assert "dl_utils" in modules and not {"tensorflow", "keras"} & set(modules)
+
+
+def test_wheel(tmp_path):
+    copy = tmp_path / "copy"  # setuptools leaves its own files where it builds
+    shutil.copytree(notebooks.LIB, copy / "dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"): shutil.copy(notebooks.ROOT / name, copy)
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, copy], check=True, capture_output=True)
+    wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
+    assert {p.relative_to(notebooks.ROOT).as_posix() for p in notebooks.LIB.rglob("*.py")} <= set(wheel.namelist())
+    assert not [name for name in wheel.namelist() if name.startswith(("tests", "tools", "nbs"))]
+    metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
+    extras = set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.M))
+    assert extras == {"tfmot", "notebook", "jax", "torch", "tuner", "bench", "docs", "dev"}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_network_travels_to_another_process(python, flavour, tmp_path):
+    """Saved here, loaded there in safe mode: equal predictions, for a size that is no multiple of 32."""
+    python("""
+        import numpy as np
+        from dl_utils.keras_utils import UNet
+        net = UNet('MobileNetV2', (None, None, 3), out_filters=3, weights=None)
+        x = np.random.default_rng(0).random((1, 50, 70, 3), 'float32')
+        for suffix in '.keras', '.h5': net.save('net' + suffix)
+        np.savez('expected.npz', x=x, y=net.predict(x, verbose=0))
+        """, flavour)
+    python("""
+        import numpy as np
+        import dl_utils.models.layers
+        from dl_utils.keras_module import keras
+        expected = np.load('expected.npz')
+        for suffix in '.keras', '.h5':
+            net = keras.models.load_model('net' + suffix, compile=False)
+            assert np.abs(net.predict(expected['x'], verbose=0) - expected['y']).max() <= 1e-6, suffix
+        """, flavour)
+
+
+def test_without_tensorflow_on_another_backend(python):
+    """Keras 3 on JAX needs nothing of TensorFlow: neither the data nor the network import it."""
+    done = python("""
+        import sys
+        class NoTensorFlow:
+            def find_spec(self, name, path=None, target=None):
+                if name.split('.')[0] == 'tensorflow': raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+        sys.meta_path.insert(0, NoTensorFlow())
+        import numpy as np
+        from dl_utils.data import SegDataLoader, make_shapes_dataset
+        from dl_utils.models.unet import UNet
+        make_shapes_dataset('shapes', n=4)
+        net = UNet('MobileNetV2', (None, None, 3), out_filters=4, weights=None)
+        net.compile('adam', 'categorical_crossentropy')
+        net.fit(SegDataLoader('shapes', 4, batch_size=2), verbose=0)
+        print(net.predict(np.zeros((1, 50, 70, 3)), verbose=0).shape)
+        """, KERAS_BACKEND="jax")
+    assert done == "(1, 50, 70, 4)"
+
+
+def test_an_extra_that_is_missing_is_named(python):
+    for flavour, package, extra in [("tf_keras", "tf_keras", "tfmot"), ("tfmot", "tensorflow_model_optimization", "tfmot"),
+                                    ("keras", "jax", "jax")]:
+        env = {"KERAS_BACKEND": "jax"} if package == "jax" else {}
+        done = python(f"import sys; sys.modules[{package!r}] = None\nimport dl_utils.data", flavour, check=False, **env)
+        assert f"pip install 'dl_utils[{extra}]'" in done.stderr.splitlines()[-1], done.stderr

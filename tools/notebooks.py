@@ -1,0 +1,389 @@
+"""The literate pipeline: Jupytext Markdown in; notebooks, package, README, docs pages and Colab copies out.
+
+    python tools/notebooks.py build                 nbs/**/*.md -> *.ipynb beside them, dl_utils/, README.md
+    python tools/notebooks.py run NAME [FLAVOUR]    execute one notebook, e.g. `run models/unet tf_keras`
+    python tools/notebooks.py demo                  execute the segmentation tutorial into demo/
+    python tools/notebooks.py docs                  process the executed notebooks, then render them with Quarto
+    python tools/notebooks.py colab                 write executed copies for Colab into _build/colab/
+    python tools/notebooks.py bench                 execute nbs/benchmarks/
+
+The work is done by jupytext, nbdev, nbclient and nbconvert; this file only joins them.
+"""
+import argparse, configparser, hashlib, json, os, re, shutil, subprocess, sys, tempfile, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS, LIB, BUILD = ROOT / "nbs", ROOT / "dl_utils", ROOT / "_build"  # setuptools claims build/
+SETTINGS = configparser.ConfigParser()
+SETTINGS.read(ROOT / "settings.ini")
+PUBLISH, RUN = SETTINGS["publish"], SETTINGS["run"]
+FLAGS = ("slow", "gpu")  # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
+
+DEMO = "tutorials/01_segmentation"
+
+
+# --- Markdown to notebooks -------------------------------------------------------------------------------------------
+
+def sources():
+    return sorted(NBS.rglob("*.md"))
+
+
+def name_of(md):
+    return md.relative_to(NBS).with_suffix("").as_posix()
+
+
+def by_name(name):
+    md = NBS / f"{name.removesuffix('.md')}.md"
+    if not md.exists():
+        raise SystemExit(f"no notebook {name!r}; there are: {', '.join(map(name_of, sources()))}")
+    return md
+
+
+def notebook(md):
+    """The notebook of a Markdown file, with ids made from content: nbdev writes them into the package, and
+    jupytext's random ones would make every export differ."""
+    import jupytext
+    nb = jupytext.read(md)
+    nb.metadata.pop("jupytext", None)
+    seen = {}
+    for cell in nb.cells:
+        digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] = seen.get(digest, -1) + 1
+        cell.id = digest if not seen[digest] else f"{digest}-{seen[digest]}"
+    return nb
+
+
+def write_notebooks():
+    """`.ipynb` beside each `.md`; those whose `.md` is gone are removed."""
+    import nbformat
+    for ipynb in NBS.rglob("*.ipynb"):
+        if not ipynb.with_suffix(".md").exists(): ipynb.unlink()
+    for md in sources():
+        nbformat.write(notebook(md), md.with_suffix(".ipynb"))
+
+
+# --- The package and the README --------------------------------------------------------------------------------------
+
+def export():
+    """Rebuild `dl_utils/` from nothing, so that a renamed notebook leaves no module behind."""
+    from nbdev.config import add_init
+    from nbdev.doclinks import _build_modidx
+    from nbdev.export import nb_export
+    from nbdev.maker import ModuleMaker
+
+    class FromMarkdown(ModuleMaker):  # headers and cell markers name the file that is in git
+        def __init__(self, dest, name, nb_path, **kwargs):
+            super().__init__(dest, name, Path(nb_path).with_suffix(".md"), **kwargs)
+
+    os.chdir(ROOT)  # nbdev looks for its configuration from here
+    os.environ.pop("IN_TEST", None)  # set, it would leave the symbol index out
+    shutil.rmtree(LIB, ignore_errors=True)
+    for md in sources():
+        nb_export(md.with_suffix(".ipynb"), lib_path=LIB, mod_maker=FromMarkdown)
+    add_init(LIB)
+    _build_modidx()
+
+
+LINK = re.compile(r"(\]\()([^)\s:#]+\.md)((?:#[^)\s]*)?\))")
+
+
+def relink(text, md, target):
+    """Rewrite links to other notebooks: `target` makes an address of a notebook's path."""
+    def swap(m):
+        path = (md.parent / m[2]).resolve()
+        return m[1] + target(path) + m[3] if path.exists() else m[0]
+    return LINK.sub(swap, text)
+
+
+def colab_url(md):
+    p = PUBLISH
+    return (f"https://colab.research.google.com/github/{p['user']}/{p['repo']}/blob/{p['colab_branch']}/"
+            f"{name_of(md)}.ipynb")
+
+
+def badge(md):
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab_url(md)})"
+
+
+def directives(source):
+    """`#| name value` lines that open a cell, as a dict."""
+    found = {}
+    for line in source.splitlines():
+        if not line.startswith("#|"): break
+        key, _, value = line[2:].strip().partition(" ")
+        found[key.rstrip(":")] = value.strip()
+    return found
+
+
+def readme():
+    """README.md from nbs/index.md: its text and its visible cells, without Quarto."""
+    md, parts = NBS / "index.md", []
+    for cell in notebook(md).cells:
+        body = "\n".join(l for l in cell.source.splitlines() if not l.startswith("#|"))
+        if cell.cell_type == "markdown":
+            parts.append(relink(body, md, lambda p: p.relative_to(ROOT).as_posix()).replace("~~~", "```"))
+        elif not {"hide", "export", "default_exp"} & set(directives(cell.source)):
+            parts.append(f"```python\n{body}\n```")
+    parts.insert(1, badge(by_name(DEMO)))
+    text = "<!-- Made from nbs/index.md by `make`; edit that file. -->\n\n" + "\n\n".join(parts) + "\n"
+    (ROOT / "README.md").write_text(text, encoding="utf-8")
+
+
+def build():
+    write_notebooks()
+    export()
+    readme()
+
+
+# --- Execution -------------------------------------------------------------------------------------------------------
+
+class CellFailed(Exception):
+    """Says which notebook, which line of its Markdown, which cell, and what went wrong."""
+
+
+def is_component(md):
+    return md.relative_to(NBS).parts[0] not in ("tutorials", "benchmarks")
+
+
+def cases(benchmarks=False):
+    """(name, flavour) of every run that makes up a full test, the long ones first."""
+    found = []
+    for md in sources():
+        name, folder = name_of(md), md.relative_to(NBS).parts[0]
+        if folder == "benchmarks" and not benchmarks: continue
+        flavours = RUN["flavours"].split() if is_component(md) else RUN["flavours"].split()[:1]
+        if name in RUN["smoke_notebooks"].split(): flavours += RUN["smoke_flavours"].split()
+        found += [(name, flavour) for flavour in flavours]
+    return sorted(found, key=lambda case: is_component(by_name(case[0])))
+
+
+def cell_lines(md, nb):
+    """The line of the Markdown file at which each cell's source begins (1-based)."""
+    text, at, lines = md.read_text(encoding="utf-8"), 0, []
+    for cell in nb.cells:
+        found = text.find(cell.source, at)
+        if found >= 0: at = found
+        lines.append(text.count("\n", 0, at) + 1)
+    return lines
+
+
+def clean_env(tmp, flavour="keras", **extra):
+    """The environment of a kernel: this flavour, this project's package, and no file outside `tmp`."""
+    env = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST")}
+    env.update(
+        KERAS_MODULE=flavour, PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3", PYTHONDONTWRITEBYTECODE="1",
+        KERAS_HOME=f"{tmp}/keras", IPYTHONDIR=f"{tmp}/ipython", JUPYTER_RUNTIME_DIR=f"{tmp}/jupyter",
+        TMPDIR=str(tmp), MPLCONFIGDIR=str(BUILD / "matplotlib"), NO_ALBUMENTATIONS_UPDATE="1", **extra)
+    return env
+
+
+def fingerprint(md):
+    """What an executed copy depends on: the notebook and the package."""
+    digest = hashlib.sha1(md.read_bytes())
+    for py in sorted(LIB.rglob("*.py")): digest.update(py.read_bytes())
+    return digest.hexdigest()
+
+
+def executed_path(md, flavour):
+    return BUILD / "executed" / flavour / f"{name_of(md)}.ipynb"
+
+
+# TensorFlow's C++ side writes these to stderr before its logger heeds TF_CPP_MIN_LOG_LEVEL
+NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d).*\n?", re.M)
+
+
+def drop_native_logs(nb):
+    for cell in nb.cells:
+        if cell.cell_type != "code": continue
+        for out in cell.outputs:
+            if out.output_type == "stream": out.text = NATIVE_LOG.sub("", out.text)
+        cell.outputs = [out for out in cell.outputs if out.output_type != "stream" or out.text.strip()]
+
+
+def warnings_in(nb):
+    for cell in nb.cells:
+        for out in cell.get("outputs", []):
+            if out.output_type == "stream" and out.name == "stderr" and re.search(r"Warning: |WARNING", out.text):
+                yield cell, out.text
+
+
+def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=()):
+    """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs included.
+
+    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over. Raises `CellFailed` for
+    a cell that raises, and for one that lets a warning out."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
+
+    class Client(NotebookClient):
+        def process_message(self, msg, cell, cell_index):
+            if echo and msg["header"]["msg_type"] == "stream":
+                print(NATIVE_LOG.sub("", msg["content"]["text"]), end="", flush=True)
+            return super().process_message(msg, cell, cell_index)
+
+    nb, done = notebook(md), executed_path(md, flavour)
+    for cell in nb.cells:
+        if cell.cell_type != "code": continue
+        marks = directives(cell.source)
+        if marks.get("eval") == "false" or any(f in marks and f not in flags for f in FLAGS):
+            cell.metadata["tags"] = ["skip-execution"]
+    (BUILD / "matplotlib").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="nb-") as tmp:
+        work = Path(tmp) / "work"
+        work.mkdir()
+        # IPC, since ipykernel warns of TCP without encryption; the path is absolute, or each process makes its own
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{tmp}/kernel"})
+        client = Client(nb, config=config, kernel_name="python3", timeout=RUN.getint("cell_timeout"), coalesce_streams=True,
+                        skip_cells_with_tag="skip-execution", resources={"metadata": {"path": str(cwd or work)}})
+        try:
+            client.execute(env=clean_env(tmp, flavour, **dict(env)))
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            drop_native_logs(nb)
+            raise failure(md, flavour, nb, error) from None
+    drop_native_logs(nb)
+    for cell, text in warnings_in(nb):
+        raise failure(md, flavour, nb, text, cell)
+    nb.metadata["dl_utils"] = {"fingerprint": fingerprint(md)}
+    done.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, done)
+    return done
+
+
+def failure(md, flavour, nb, error, cell=None):
+    import nbformat
+    from nbconvert.filters import strip_ansi
+    failed = [c for c in nb.cells if any(o.output_type == "error" for o in c.get("outputs", []))]
+    ran = [c for c in nb.cells if c.cell_type == "code" and "execution" in c.metadata]
+    cell = cell or (failed or ran[-1:] or nb.cells)[0]
+    kept = BUILD / "failed" / flavour / f"{name_of(md)}.ipynb"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, kept)
+    line = cell_lines(md, nb)[nb.cells.index(cell)]
+    shown = [f"{md.relative_to(ROOT)}:{line} (KERAS_MODULE={flavour}) failed in this cell:", "",
+             *("    " + l for l in cell.source.splitlines()), ""]
+    for out in cell.get("outputs", []):
+        if out.output_type == "stream": shown.append(strip_ansi(out.text.rstrip()[-2000:]))
+        if out.output_type == "error": shown.append(strip_ansi("\n".join(out.traceback)))
+    if not failed: shown.append(str(error))
+    return CellFailed("\n".join([*shown, f"\nwhat ran so far: {kept.relative_to(ROOT)}"]))
+
+
+def executed(md, flavour="keras", **kwargs):
+    """The executed copy of a notebook; run now only if none is there or it is stale."""
+    import nbformat
+    done = executed_path(md, flavour)
+    if done.exists():
+        nb = nbformat.read(done, as_version=4)
+        if nb.metadata.get("dl_utils", {}).get("fingerprint") == fingerprint(md): return nb
+    print(f"running {name_of(md)} ...", flush=True)
+    return nbformat.read(execute(md, flavour, **kwargs), as_version=4)
+
+
+# --- What people see -------------------------------------------------------------------------------------------------
+
+def html(nb, path):
+    """One self-contained page, that loads nothing from other hosts."""
+    from nbconvert import HTMLExporter
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", widget_renderer_url="", jquery_url="")
+    path.write_text(exporter.from_notebook_node(nb)[0], encoding="utf-8")
+
+
+def demo():
+    import nbformat
+    out = ROOT / "demo"
+    out.mkdir(exist_ok=True)
+    started = time.time()
+    done = execute(by_name(DEMO), cwd=ROOT, echo=True, env={"DEMO_OUT": str(out)})
+    shutil.copy(done, out / done.name)
+    html(nbformat.read(done, as_version=4), out / f"{done.stem}.html")
+    scores = json.loads((out / "scores.json").read_text())
+    print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+    print("\n".join(f"  {p.relative_to(ROOT)}" for p in sorted(out.iterdir()) if p.stat().st_mtime >= started - 1))
+
+
+def published(md, run=True):
+    """The executed copy with its badge, ready to be shown; without `run`, the mere notebook."""
+    from nbformat.v4 import new_markdown_cell
+    nb = executed(md) if run else notebook(md)
+    if md.name != "index.md":
+        nb.cells.insert(1, new_markdown_cell(badge(md), id="badge"))
+    return nb
+
+
+def pages(run=True):
+    """Everything the docs need before Quarto: executed notebooks, links, show_doc; the folder they are in."""
+    import nbformat
+    from nbdev.quarto import refresh_quarto_yml
+    from nbdev.serve import proc_nbs
+    os.chdir(ROOT)
+    refresh_quarto_yml()
+    staged = BUILD / "pages"
+    shutil.rmtree(staged, ignore_errors=True)
+    for md in sources():
+        nb, page = published(md, run), staged / f"{name_of(md)}.ipynb"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        for cell in nb.cells:
+            if cell.cell_type == "markdown":
+                cell.source = relink(cell.source, md,
+                                     lambda p: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb")
+        nbformat.write(nb, page)
+    for yml in ("_quarto.yml", "nbdev.yml"): shutil.copy(NBS / yml, staged / yml)
+    with tempfile.TemporaryDirectory(prefix="docs-") as tmp:
+        os.environ.update(clean_env(tmp))
+        # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
+        return proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
+
+
+def docs():
+    folder = pages()
+    if not shutil.which("quarto"):
+        return print(f"{folder.relative_to(ROOT)}/ holds the pages. To render them install Quarto: https://quarto.org/docs/get-started/")
+    subprocess.run(["quarto", "render", str(folder), "--no-execute"], check=True)
+    shutil.rmtree(ROOT / "_docs", ignore_errors=True)
+    shutil.move(folder / "_docs", ROOT / "_docs")
+    print("_docs/index.html")
+
+
+def colab():
+    """Executed copies that install the package first, for the branch that Colab reads."""
+    import nbformat
+    from nbformat.v4 import new_code_cell
+    out, p = BUILD / "colab", PUBLISH
+    shutil.rmtree(out, ignore_errors=True)
+    for md in sources():
+        nb, path = published(md), out / f"{name_of(md)}.ipynb"
+        extras = "notebook,tfmot" if name_of(md).startswith("tfmot") else "notebook"
+        install = f'%pip install -q "dl_utils[{extras}] @ git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
+        nb.cells.insert(2, new_code_cell(install, id="install"))
+        for cell in nb.cells:
+            if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(nb, path)
+    print(f"{out.relative_to(ROOT)}/ is what the branch {p['colab_branch']!r} of {p['user']}/{p['repo']} should hold")
+
+
+def bench():
+    found = [md for md in sources() if not is_component(md) and name_of(md).startswith("benchmarks")]
+    for md in found: print(execute(md, echo=True, flags=FLAGS).relative_to(ROOT))
+    if not found: print("no notebooks in nbs/benchmarks/")
+
+
+def run(name, flavour="keras"):
+    print(execute(by_name(name), flavour, flags=os.environ.get("FLAGS", "").split(), echo=True).relative_to(ROOT))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["build", "run", "demo", "docs", "colab", "bench"])
+    parser.add_argument("args", nargs="*")
+    given = parser.parse_args()
+    try:
+        globals()[given.command](*given.args)
+    except CellFailed as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
