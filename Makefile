@@ -7,14 +7,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
-SOURCES := $(shell find nbs -name '*.md')
+SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 
 export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
 
 .PHONY: demo test test-all docs colab bench build clean
 .DEFAULT_GOAL := build
 
-build: dl_utils/_modidx.py
+build: dl_utils/_modidx.py README.md
 
 demo: build
 	@$(RUN) tools/notebooks.py demo
@@ -34,6 +34,9 @@ dl_utils/_modidx.py: $(SOURCES) $(sort $(dir $(SOURCES))) tools/notebooks.py pyp
 	@$(RUN) tools/notebooks.py build
 	@touch $@
 
+README.md: dl_utils/_modidx.py
+	@test -f $@ || $(RUN) tools/notebooks.py build
+
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
 	@test -x $(RUN) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
@@ -43,5 +46,4 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf _build build _proc _docs demo dist *.egg-info
-	find nbs -name '*.ipynb' -delete
+	@$(if $(PYTHON),$(PYTHON),python3) tools/notebooks.py clean

@@ -29,9 +29,10 @@ def chosen_flavour():
     if given.strip().lower() in FLAVOURS: return given.strip().lower()
     raise ValueError(f"KERAS_MODULE={given!r} is no Keras; set it to one of {', '.join(map(repr, FLAVOURS))}")
 
-# %% ../nbs/keras_module.md #872cd476
+# %% ../nbs/keras_module.md #82e72298
 _INSTALL = {'tf_keras': 'dl_utils[tfmot]', 'tensorflow_model_optimization': 'dl_utils[tfmot]',
-            'jax': 'dl_utils[jax]', 'torch': 'dl_utils[torch]', 'ipywidgets': 'dl_utils[notebook]'}
+            'jax': 'dl_utils[jax]', 'torch': 'dl_utils[torch]', 'ipywidgets': 'dl_utils[notebook]',
+            'keras_tuner': 'dl_utils[tuner]', 'psutil': 'dl_utils[bench]'}
 
 def need(module, purpose):
     """Import a module that only some parts need.
@@ -53,7 +54,7 @@ def need(module, purpose):
         raise ImportError(f"{purpose} needs the package {missing!r}, which is not installed: "
                           f"pip install '{what}'", name=missing) from error
 
-# %% ../nbs/keras_module.md #6e56ca1a
+# %% ../nbs/keras_module.md #c50965b0
 def import_keras(flavour):
     """Import the Keras of a flavour.
 
@@ -69,12 +70,12 @@ def import_keras(flavour):
     purpose = f"KERAS_MODULE={flavour!r}"
     if flavour == 'tfmot': return need('tensorflow_model_optimization.python.core.keras.compat', purpose).keras
     if flavour != 'tf.keras': return need(flavour, purpose)
-    if os.environ.get('TF_USE_LEGACY_KERAS') == '1': need('tf_keras', purpose + ' with TF_USE_LEGACY_KERAS=1')
+    if os.environ.get('TF_USE_LEGACY_KERAS') in ('1', 'true', 'True'): need('tf_keras', purpose + ' with TF_USE_LEGACY_KERAS=1')
     tf = need('tensorflow', purpose)
     tf.keras.Model  # look inside: only then tf.keras becomes the module itself, in place of a lazy stand-in
     return tf.keras
 
-# %% ../nbs/keras_module.md #4d476c4c
+# %% ../nbs/keras_module.md #926809aa
 _loaded = {}  # flavour: its Keras; one entry at most
 
 def loaded_flavour():
@@ -85,8 +86,8 @@ def _keras():
     now = chosen_flavour()
     if not _loaded: _loaded[now] = import_keras(now)
     if now not in _loaded:
-        raise ImportError(f"KERAS_MODULE is {now!r} now, but this process already runs on {loaded_flavour()!r}. "
-                          "Set KERAS_MODULE before the first import of dl_utils: restart the kernel and set it at the top.")
+        raise ImportError(f"KERAS_MODULE is {now!r} now, but this process already runs on {loaded_flavour()!r}. Set "
+                          "KERAS_MODULE before the first import of dl_utils: restart the kernel and set it at the top.")
     return _loaded[now]
 
 # %% ../nbs/keras_module.md #2d2b207b

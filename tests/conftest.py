@@ -29,6 +29,6 @@ def workshop(tmp_path, monkeypatch):
     def write(name, text):
         md = tmp_path / "nbs" / f"{name}.md"
         md.parent.mkdir(parents=True, exist_ok=True)
-        md.write_text(head + "\n" + textwrap.dedent(text))
+        md.write_text(head + "\n" + textwrap.dedent(text).strip() + "\n")
         return md
     return SimpleNamespace(write=write, root=tmp_path)

@@ -1,13 +1,15 @@
 """Every notebook runs from top to bottom in a kernel of its own, in its flavours. Their cells are the tests."""
 import os
+import shutil
 
 import notebooks
 import pytest
 
-FLAGS = os.environ.get("FLAGS", "").split()
+FLAGS = os.environ.get("FLAGS", "").split() + ["gpu"] * bool(shutil.which("nvidia-smi"))
+CASES = [pytest.param(name, flavour, marks=pytest.mark.slow if slow else ()) for name, flavour, slow in notebooks.cases()]
 
 
-@pytest.mark.parametrize("name, flavour", notebooks.cases(benchmarks="slow" in FLAGS))
+@pytest.mark.parametrize("name, flavour", CASES)
 def test_notebook(name, flavour):
     failure = None
     try: notebooks.execute(notebooks.by_name(name), flavour, flags=FLAGS)

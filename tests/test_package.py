@@ -12,22 +12,15 @@ FLAVOURS = ["keras", "tf.keras", "tf_keras", "tfmot"]
 
 
 def test_import_costs_nothing(python):
-    done = python("import sys, dl_utils; print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'keras', 'tf_keras', 'numpy'})")
-    assert done == "set()"
-
-
-def test_import_time(tmp_path):
-    """-X importtime counts the import alone; under 0.2 s even here, where nothing is imported but the package itself."""
-    done = subprocess.run([sys.executable, "-X", "importtime", "-c", "import dl_utils"], cwd=tmp_path, capture_output=True, text=True)
-    modules = re.findall(r"\| +(\S+)$", done.stderr, re.M)
-    assert "dl_utils" in modules and not {"tensorflow", "keras"} & set(modules)
+    heavy = {"tensorflow", "keras", "tf_keras", "numpy", "matplotlib", "albumentations", "cv2"}
+    assert python(f"import sys, dl_utils; print({{m.split('.')[0] for m in sys.modules}} & {heavy})") == "set()"
 
 
 def test_wheel(tmp_path):
     copy = tmp_path / "copy"  # setuptools leaves its own files where it builds
     shutil.copytree(notebooks.LIB, copy / "dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"): shutil.copy(notebooks.ROOT / name, copy)
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, copy], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, copy], check=True, capture_output=True)
     wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
     assert {p.relative_to(notebooks.ROOT).as_posix() for p in notebooks.LIB.rglob("*.py")} <= set(wheel.namelist())
     assert not [name for name in wheel.namelist() if name.startswith(("tests", "tools", "nbs"))]

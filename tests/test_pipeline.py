@@ -30,7 +30,10 @@ def rebuilt(tmp_path_factory):
     shutil.copytree(ROOT / "tools", copy / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "settings.ini", "_quarto.yml"): shutil.copy(ROOT / name, copy)
     env = notebooks.clean_env(copy.parent) | {"PYTHONPATH": ""}
-    for _ in range(2): subprocess.run([sys.executable, "tools/notebooks.py", "build"], cwd=copy, env=env, check=True)
+    build = lambda: subprocess.run([sys.executable, "tools/notebooks.py", "build"], cwd=copy, env=env, check=True)
+    build()
+    shutil.copytree(copy / "dl_utils", copy / "first")
+    build()
     return copy
 
 
@@ -38,6 +41,7 @@ def test_export_equals_what_is_committed(rebuilt):
     assert sources_of(rebuilt / "dl_utils") == sources_of(ROOT / "dl_utils")
     same, different, missing = filecmp.cmpfiles(rebuilt / "dl_utils", ROOT / "dl_utils", sources_of(rebuilt / "dl_utils"), shallow=False)
     assert not different + missing
+    assert not filecmp.cmpfiles(rebuilt / "dl_utils", rebuilt / "first", sources_of(rebuilt / "first"), shallow=False)[1]
     assert (rebuilt / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
 
 
@@ -78,6 +82,44 @@ def test_equal_cells_get_different_ids(workshop):
     first, second = ([cell.id for cell in notebooks.notebook(md).cells] for _ in range(2))
     assert first == second and len(set(first)) == 3
     nbformat.validate(notebooks.notebook(md))
+
+
+def test_checkpoints_are_no_sources_and_foreign_notebooks_are_left_alone(workshop):
+    workshop.write("page", "# Page\n")
+    workshop.write(".ipynb_checkpoints/page-checkpoint", "# Page\n")
+    assert [notebooks.name_of(md) for md in notebooks.sources()] == ["page"]
+    foreign, page = workshop.root / "nbs/mine.ipynb", workshop.root / "nbs/page.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), foreign)
+    notebooks.write_notebooks()
+    assert foreign.exists() and notebooks.made_here(page) and not notebooks.made_here(foreign)
+    foreign.replace(page)
+    with pytest.raises(SystemExit, match="would be lost"): notebooks.write_notebooks()
+    notebooks.clean()
+    assert page.exists()
+
+
+def test_lines_of_equal_cells(workshop):
+    md = workshop.write("twice", """
+        # Twice, and x
+
+        ```python
+        x = 1
+        ```
+
+        Now x:
+
+        ```python
+        x
+        ```
+
+        ```python
+        x
+        ```
+        """)
+    lines = notebooks.cell_lines(md, notebooks.notebook(md))
+    text = md.read_text().splitlines()
+    code = [text[line - 1] for line in lines]
+    assert code == ["# Twice, and x", "x = 1", "Now x:", "x", "x"] and lines == sorted(set(lines))
 
 
 def test_a_failing_cell_is_shown(workshop):
@@ -139,6 +181,8 @@ def test_execution_keeps_outputs_and_leaves_nothing(workshop):
     assert not Path(folder).exists()
     with pytest.raises(ProcessLookupError): os.kill(pid, 0)
     assert notebooks.executed(md).cells[1].outputs == done.cells[1].outputs  # not run again
+    mine = notebooks.execute(md, out=workshop.root / "mine.ipynb")  # a run on somebody's own data: not for the docs
+    assert mine == workshop.root / "mine.ipynb" and notebooks.executed(md).cells[1].outputs == done.cells[1].outputs
     md.write_text(md.read_text().replace("something", "else"))
     assert notebooks.executed(md).cells[1].outputs != done.cells[1].outputs  # run again
 
@@ -182,13 +226,30 @@ def test_pages_are_ready_for_quarto(rebuilt, tmp_path):
         assert ".md)" not in text
     unet = nbformat.read(folder / "models/unet.ipynb", as_version=4)
     assert any("show_doc(UNet)" in cell.source for cell in unet.cells)
-    assert any("Ronneberger" in str(cell.get("outputs")) for cell in unet.cells)
+    shown = next(cell for cell in unet.cells if "show_doc(UNet)" in cell.source).outputs[0].data["text/markdown"]
+    assert "Ronneberger" in shown and "- `out_filters`: channels" in shown
+
+
+def test_docstrings_become_lists():
+    shown = notebooks.google_to_markdown("*Add.*\n\nArgs:\n    a, b: numbers,\n        of any size.\n\nReturns:\n    The sum.")
+    assert shown.split("\n") == ["*Add.*", "", "", "**Args**", "", "- `a`, `b`: numbers,", "  of any size.", "", "",
+                                 "**Returns**", "", "The sum."]
 
 
 def test_html_loads_nothing_from_elsewhere(workshop):
-    md = workshop.write("page", "# Page\n\nSome $x^2$.\n")
+    md = workshop.write("page", """
+        # Page
+
+        Some $x^2$.
+
+        ```python
+        import matplotlib.pyplot as plt
+        plt.plot([0, 1]);
+        ```
+        """)
     page = workshop.root / "page.html"
-    notebooks.html(notebooks.notebook(md), page)
+    notebooks.html(nbformat.read(notebooks.execute(md), as_version=4), page)
+    assert "data:image/png;base64" in page.read_text()
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//[^\"]+", page.read_text())
 
 

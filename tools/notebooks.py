@@ -6,6 +6,7 @@
     python tools/notebooks.py docs                  process the executed notebooks, then render them with Quarto
     python tools/notebooks.py colab                 write executed copies for Colab into _build/colab/
     python tools/notebooks.py bench                 execute nbs/benchmarks/
+    python tools/notebooks.py clean                 remove what was made and is not committed
 
 The work is done by jupytext, nbdev, nbclient and nbconvert; this file only joins them.
 """
@@ -24,8 +25,13 @@ DEMO = "tutorials/01_segmentation"
 
 # --- Markdown to notebooks -------------------------------------------------------------------------------------------
 
+def visible(pattern):
+    """Files of `nbs/`, without those in hidden folders: Jupyter keeps checkpoints there."""
+    return sorted(p for p in NBS.rglob(pattern) if not any(part.startswith(".") for part in p.relative_to(NBS).parts))
+
+
 def sources():
-    return sorted(NBS.rglob("*.md"))
+    return visible("*.md")
 
 
 def name_of(md):
@@ -50,16 +56,32 @@ def notebook(md):
         digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, -1) + 1
         cell.id = digest if not seen[digest] else f"{digest}-{seen[digest]}"
+    nb.metadata["dl_utils"] = {"made_from": f"{name_of(md)}.md"}
     return nb
 
 
+def made_here(ipynb):
+    return "made_from" in json.loads(ipynb.read_text(encoding="utf-8"))["metadata"].get("dl_utils", {})
+
+
 def write_notebooks():
-    """`.ipynb` beside each `.md`; those whose `.md` is gone are removed."""
+    """`.ipynb` beside each `.md`; those that were made before and whose `.md` is gone are removed."""
     import nbformat
-    for ipynb in NBS.rglob("*.ipynb"):
-        if not ipynb.with_suffix(".md").exists(): ipynb.unlink()
+    for ipynb in visible("*.ipynb"):
+        if not ipynb.with_suffix(".md").exists() and made_here(ipynb): ipynb.unlink()
     for md in sources():
-        nbformat.write(notebook(md), md.with_suffix(".ipynb"))
+        ipynb = md.with_suffix(".ipynb")
+        if ipynb.exists() and not made_here(ipynb):
+            raise SystemExit(f"{ipynb.relative_to(ROOT)} was not made from its .md; move it away, for it would be lost")
+        nbformat.write(notebook(md), ipynb)
+
+
+def clean():
+    """Remove what was made and is not committed."""
+    for folder in ("_build", "_proc", "_docs", "demo", "build", "dist", "dl_utils.egg-info"):
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
+    for ipynb in visible("*.ipynb"):
+        if made_here(ipynb): ipynb.unlink()
 
 
 # --- The package and the README --------------------------------------------------------------------------------------
@@ -102,7 +124,9 @@ def colab_url(md):
 
 
 def badge(md):
-    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab_url(md)})"
+    """HTML, for a Markdown picture alone in its paragraph becomes a figure with a caption."""
+    return (f'<a href="{colab_url(md)}" target="_blank">'
+            '<img src="https://colab.research.google.com/assets/colab-badge.svg" alt="Open in Colab"/></a>')
 
 
 def directives(source):
@@ -145,15 +169,15 @@ def is_component(md):
     return md.relative_to(NBS).parts[0] not in ("tutorials", "benchmarks")
 
 
-def cases(benchmarks=False):
-    """(name, flavour) of every run that makes up a full test, the long ones first."""
+def cases():
+    """(name, flavour, slow) of every run that makes up a full test, the long ones first."""
     found = []
     for md in sources():
-        name, folder = name_of(md), md.relative_to(NBS).parts[0]
-        if folder == "benchmarks" and not benchmarks: continue
-        flavours = RUN["flavours"].split() if is_component(md) else RUN["flavours"].split()[:1]
+        name, flavours = name_of(md), RUN["flavours"].split()
+        if not is_component(md): flavours = flavours[:1]
         if name in RUN["smoke_notebooks"].split(): flavours += RUN["smoke_flavours"].split()
-        found += [(name, flavour) for flavour in flavours]
+        slow = name.startswith("benchmarks/") or name in RUN["slow_notebooks"].split()
+        found += [(name, flavour, slow) for flavour in flavours]
     return sorted(found, key=lambda case: is_component(by_name(case[0])))
 
 
@@ -161,15 +185,21 @@ def cell_lines(md, nb):
     """The line of the Markdown file at which each cell's source begins (1-based)."""
     text, at, lines = md.read_text(encoding="utf-8"), 0, []
     for cell in nb.cells:
-        found = text.find(cell.source, at)
-        if found >= 0: at = found
+        if cell.cell_type == "code": at = text.index("\n", text.index("\n```", at) + 1) + 1  # behind the opening fence
+        at = max(at, text.find(cell.source, at))
         lines.append(text.count("\n", 0, at) + 1)
+        at += len(cell.source)
     return lines
 
 
+PARAMETERS = "DATA", "IGNORE", "NUM_CLASSES", "BACKBONE", "EPOCHS"  # what `make demo` passes to the tutorial
+
+
 def clean_env(tmp, flavour="keras", **extra):
-    """The environment of a kernel: this flavour, this project's package, and no file outside `tmp`."""
-    env = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST")}
+    """The environment of a kernel: this flavour, this project's package, files in `tmp` (matplotlib's font cache, which
+    takes long to make, is shared), and nothing that happens to be set in the user's shell."""
+    unwanted = {"KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST", *PARAMETERS}
+    env = {k: v for k, v in os.environ.items() if k not in unwanted}
     env.update(
         KERAS_MODULE=flavour, PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3", PYTHONDONTWRITEBYTECODE="1",
         KERAS_HOME=f"{tmp}/keras", IPYTHONDIR=f"{tmp}/ipython", JUPYTER_RUNTIME_DIR=f"{tmp}/jupyter",
@@ -188,8 +218,10 @@ def executed_path(md, flavour):
     return BUILD / "executed" / flavour / f"{name_of(md)}.ipynb"
 
 
-# TensorFlow's C++ side writes these to stderr before its logger heeds TF_CPP_MIN_LOG_LEVEL
-NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d).*\n?", re.M)
+# What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, and its advice about
+# retracing, which a notebook that tries several networks on one picture each can't follow
+NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|"
+                        r"WARNING:tensorflow:\d+ out of the last \d+ calls).*\n?", re.M)
 
 
 def drop_native_logs(nb):
@@ -203,15 +235,16 @@ def drop_native_logs(nb):
 def warnings_in(nb):
     for cell in nb.cells:
         for out in cell.get("outputs", []):
-            if out.output_type == "stream" and out.name == "stderr" and re.search(r"Warning: |WARNING", out.text):
+            if out.output_type == "stream" and re.search(r"Warning: |^WARNING", out.text, re.M):
                 yield cell, out.text
 
 
-def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=()):
+def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=(), out=None):
     """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs included.
 
-    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over. Raises `CellFailed` for
-    a cell that raises, and for one that lets a warning out."""
+    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over. Raises `CellFailed` for a cell
+    that raises. A plain run is a test: there a warning fails too, and docs are made from its result. A run on somebody's
+    own data, whose result goes to `out`, is neither."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -223,7 +256,7 @@ def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=()):
                 print(NATIVE_LOG.sub("", msg["content"]["text"]), end="", flush=True)
             return super().process_message(msg, cell, cell_index)
 
-    nb, done = notebook(md), executed_path(md, flavour)
+    nb, done = notebook(md), out or executed_path(md, flavour)
     for cell in nb.cells:
         if cell.cell_type != "code": continue
         marks = directives(cell.source)
@@ -243,9 +276,9 @@ def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=()):
             drop_native_logs(nb)
             raise failure(md, flavour, nb, error) from None
     drop_native_logs(nb)
-    for cell, text in warnings_in(nb):
+    for cell, text in warnings_in(nb) if out is None else ():
         raise failure(md, flavour, nb, text, cell)
-    nb.metadata["dl_utils"] = {"fingerprint": fingerprint(md)}
+    nb.metadata["dl_utils"]["fingerprint"] = fingerprint(md)
     done.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, done)
     return done
@@ -295,8 +328,9 @@ def demo():
     out = ROOT / "demo"
     out.mkdir(exist_ok=True)
     started = time.time()
-    done = execute(by_name(DEMO), cwd=ROOT, echo=True, env={"DEMO_OUT": str(out)})
-    shutil.copy(done, out / done.name)
+    given = {k: os.environ[k] for k in PARAMETERS if os.environ.get(k)}
+    done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(out)},
+                   out=out / f"{Path(DEMO).name}.ipynb")
     html(nbformat.read(done, as_version=4), out / f"{done.stem}.html")
     scores = json.loads((out / "scores.json").read_text())
     print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
@@ -310,6 +344,23 @@ def published(md, run=True):
     if md.name != "index.md":
         nb.cells.insert(1, new_markdown_cell(badge(md), id="badge"))
     return nb
+
+
+SECTION = re.compile(r"^(Args|Returns|Raises|Yields):$")
+ITEM = re.compile(r"^    (\S[^:]*): (.*)")
+
+
+def google_to_markdown(text):
+    """Google's docstring sections as Markdown: a heading and a list, where nbdev would let them flow together."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        section, item = SECTION.match(line), ITEM.match(line)
+        if section: lines += ["", f"**{section[1]}**", ""]
+        elif inside and item: lines.append("- " + ", ".join(f"`{n.strip('*` ')}`" for n in item[1].split(",")) + f": {item[2]}")
+        elif inside and line.startswith("    "): lines.append(("  " if lines[-1].strip() else "") + line.strip())
+        else: lines.append(line)
+        inside = bool(section) or inside and (line.startswith("    ") or not line)
+    return "\n".join(lines)
 
 
 def pages(run=True):
@@ -333,7 +384,14 @@ def pages(run=True):
     with tempfile.TemporaryDirectory(prefix="docs-") as tmp:
         os.environ.update(clean_env(tmp))
         # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
-        return proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
+        folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
+    for page in folder.rglob("*.ipynb"):
+        nb = nbformat.read(page, as_version=4)
+        for cell in nb.cells:
+            for out in cell.get("outputs", []) if "show_doc(" in cell.source else []:
+                out.data["text/markdown"] = google_to_markdown(out.data["text/markdown"])
+        nbformat.write(nb, page)
+    return folder
 
 
 def docs():
@@ -354,8 +412,7 @@ def colab():
     shutil.rmtree(out, ignore_errors=True)
     for md in sources():
         nb, path = published(md), out / f"{name_of(md)}.ipynb"
-        extras = "notebook,tfmot" if name_of(md).startswith("tfmot") else "notebook"
-        install = f'%pip install -q "dl_utils[{extras}] @ git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
+        install = f'%pip install -q "dl_utils[notebook,tfmot] @ git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
         nb.cells.insert(2, new_code_cell(install, id="install"))
         for cell in nb.cells:
             if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
@@ -376,7 +433,7 @@ def run(name, flavour="keras"):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["build", "run", "demo", "docs", "colab", "bench"])
+    parser.add_argument("command", choices=["build", "run", "demo", "docs", "colab", "bench", "clean"])
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()
     try:

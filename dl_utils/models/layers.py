@@ -7,7 +7,8 @@ Docs: https://nikitashubin.github.io/dl_utils/models/layers.html.md"""
 # %% auto #0
 __all__ = ['pad_edge', 'rounded', 'PadToMultiple', 'CropLike', 'resize_axis', 'Resizing2DLike', 'ReverseChannels']
 
-# %% ../../nbs/models/layers.md #fb88e828
+# %% ../../nbs/models/layers.md #868b7f8b
+from ..checks import whole
 from ..keras_module import keras, ops, register
 
 # %% ../../nbs/models/layers.md #4bdc8b1a
@@ -22,7 +23,7 @@ def rounded(size, multiple):
     """`size` rounded up to a multiple; None stays None."""
     return None if size is None else -(-size // multiple) * multiple
 
-# %% ../../nbs/models/layers.md #d2ce8af2
+# %% ../../nbs/models/layers.md #b36582cf
 @register
 class PadToMultiple(keras.layers.Layer):
     """Extend height and width to multiples of `multiple` by repeating the last row and column.
@@ -30,12 +31,11 @@ class PadToMultiple(keras.layers.Layer):
     Args:
         multiple: a positive integer, usually the coarsest stride of an encoder.
 
-    `(batch, height, width, channels)` becomes `(batch, height + …, width + …, channels)`; unknown sizes may be None.
+    `(batch, height, width, channels)` becomes as much larger as is needed; sizes that are not known may be None.
     """
     def __init__(self, multiple, **kwargs):
         super().__init__(**kwargs)
-        if int(multiple) != multiple or multiple < 1: raise ValueError(f'multiple={multiple}: a whole number from 1 is expected')
-        self.multiple = multiple
+        self.multiple = whole('multiple', multiple)
 
     def call(self, x): return pad_edge(pad_edge(x, 1, self.multiple), 2, self.multiple)
 
@@ -44,12 +44,12 @@ class PadToMultiple(keras.layers.Layer):
 
     def get_config(self): return {**super().get_config(), 'multiple': self.multiple}
 
-# %% ../../nbs/models/layers.md #93696358
+# %% ../../nbs/models/layers.md #ce63fd5a
 @register
 class CropLike(keras.layers.Layer):
     """Crop `x` at its lower and right edge to the height and width of `like`.
 
-    Called on `[x, like]`, `(batch, height, width, channels)` both; gives `(batch, height of like, width of like, channels of x)`.
+    Called on `[x, like]`, `(batch, height, width, channels)` both; gives the height and width of `like` with the channels of `x`.
     """
     def call(self, inputs):
         x, like = inputs
@@ -59,7 +59,7 @@ class CropLike(keras.layers.Layer):
     def compute_output_shape(self, shapes):
         return (shapes[0][0], *shapes[1][1:3], shapes[0][3])
 
-# %% ../../nbs/models/layers.md #1e380180
+# %% ../../nbs/models/layers.md #97eb005c
 def resize_axis(x, axis, size):
     """Bring one axis to `size` by nearest neighbours: output `i` is taken from `floor(i * old / size)`."""
     old = ops.shape(x)[axis]
@@ -70,7 +70,7 @@ def resize_axis(x, axis, size):
 class Resizing2DLike(keras.layers.Layer):
     """Resize `x` to the height and width of `like` by nearest neighbours.
 
-    Called on `[x, like]`, `(batch, height, width, channels)` both; gives `(batch, height of like, width of like, channels of x)`.
+    Called on `[x, like]`, `(batch, height, width, channels)` both; gives the height and width of `like` with the channels of `x`.
     """
     def call(self, inputs):
         x, like = inputs

@@ -8,9 +8,10 @@ Docs: https://nikitashubin.github.io/dl_utils/models/unet.html.md"""
 __all__ = ['MOMENTUM', 'ACTIVATIONS', 'conv_block', 'up_block', 'decode', 'output_activation', 'fits', 'set_batchnorm_momentum',
            'UNet']
 
-# %% ../../nbs/models/unet.md #d77ac29f
+# %% ../../nbs/models/unet.md #475efc9f
+from ..checks import between, whole
 from ..keras_module import keras
-from .backbones import backbone_with_preprop, has_exact_halves, stride_maps
+from .backbones import backbone_with_preprop, coarser_maps, has_exact_halves
 from .layers import CropLike, PadToMultiple, Resizing2DLike
 
 # %% ../../nbs/models/unet.md #bbb34b98
@@ -41,7 +42,7 @@ def up_block(x, skip, filters, name, resize=False):
         x = keras.layers.Concatenate(name=f'{name}_skip')([x, skip])
     return conv_block(x, filters, name)
 
-# %% ../../nbs/models/unet.md #8edf4262
+# %% ../../nbs/models/unet.md #b7852539
 def decode(maps, filters=None, resize=False):
     """The way up: from the coarsest of `maps` to stride 1.
 
@@ -54,13 +55,13 @@ def decode(maps, filters=None, resize=False):
         Symbolic tensor at stride 1.
 
     Raises:
-        ValueError: a number of `filters` other than that of halvings, or strides that are no powers of two.
+        ValueError: a number of `filters` other than that of halvings.
     """
     stride = max(maps)
     steps = stride.bit_length() - 1
-    if 2 ** steps != stride: raise ValueError(f'the strides of the backbone are {list(maps)}; powers of two are expected')
-    filters = [16 * 2 ** i for i in reversed(range(steps))] if filters is None else list(filters)
-    if len(filters) != steps: raise ValueError(f'{len(filters)} filters {filters}: the backbone halves {steps} times, so give {steps}')
+    if filters is None: filters = [16 * 2 ** i for i in reversed(range(steps))]
+    if not isinstance(filters, (tuple, list)) or len(filters) != steps:
+        raise ValueError(f'filters={filters!r}: the backbone halves {steps} times, so give {steps} numbers of channels')
     x = maps[stride]
     for count in filters:
         stride //= 2
@@ -92,17 +93,18 @@ def set_batchnorm_momentum(model, momentum):
         if getattr(layer, 'layers', None): set_batchnorm_momentum(layer, momentum)
         elif isinstance(layer, keras.layers.BatchNormalization): layer.momentum = momentum
 
-# %% ../../nbs/models/unet.md #224f7529
-def _check_sizes(input_shape, out_filters, dropout):
-    if len(input_shape) != 3 or input_shape[-1] != 3:
-        raise ValueError(f'input_shape={input_shape}: (height, width, 3) is expected; height and width may be None')
-    if any(n is not None and n < 32 for n in input_shape[:2]):
-        raise ValueError(f'input_shape={input_shape}: height and width of at least 32 are expected')
-    if int(out_filters) != out_filters or out_filters < 1:
-        raise ValueError(f'out_filters={out_filters}: the number of classes is expected, or 1 for a binary mask')
-    if not 0 <= dropout < 1: raise ValueError(f'dropout={dropout}: a share in [0, 1) is expected')
+# %% ../../nbs/models/unet.md #f36f95ac
+def _check_arguments(input_shape, out_filters, activation, dropout):
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3 or input_shape[-1] != 3:
+        raise ValueError(f'input_shape={input_shape!r}: (height, width, 3) is expected; height and width may be None')
+    for n in input_shape[:2]:
+        if n is not None: whole('height and width in input_shape', n, 32)
+    whole('out_filters', out_filters, 1, 'give the number of classes, or 1 for a binary mask')
+    if activation == 'softmax' and out_filters == 1:
+        raise ValueError("activation='softmax' of one channel is 1 everywhere; use 'sigmoid', or two channels")
+    between('dropout', dropout, 0, 1)
 
-# %% ../../nbs/models/unet.md #f0b16d42
+# %% ../../nbs/models/unet.md #d6138040
 def UNet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=None, dropout=0.,
          weights='imagenet', freeze_backbone=False, name='unet'):
     """Build a U-Net on a backbone ([Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)).
@@ -125,16 +127,16 @@ def UNet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.
     """
+    _check_arguments(input_shape, out_filters, activation, dropout)
     activation = output_activation(activation, out_filters)
-    _check_sizes(input_shape, out_filters, dropout)
     inputs = keras.Input(tuple(input_shape), name='picture')
-    stride = max(stride_maps(backbone.outputs)) if isinstance(backbone, keras.Model) else 32
-    x = inputs if fits(input_shape, stride) else PadToMultiple(stride, name='pad')(inputs)
+    stride = max(coarser_maps(backbone)) if isinstance(backbone, keras.Model) else 32
+    x = inputs if fits(input_shape, stride) else PadToMultiple(stride, name='pad', dtype='float32')(inputs)
     encoder = backbone_with_preprop(backbone, x, weights)
     if weights is None and not isinstance(backbone, keras.Model): set_batchnorm_momentum(encoder, MOMENTUM)
     if freeze_backbone: encoder.trainable = False
     exact = has_exact_halves(encoder.outputs)
-    x = decode(stride_maps(encoder.outputs), filters, resize=not exact)
+    x = decode(coarser_maps(encoder), filters, resize=not exact)
     if dropout: x = keras.layers.Dropout(dropout, name='dropout')(x)
     x = keras.layers.Conv2D(out_filters, 1, name='logits')(x)
     if not exact: x = Resizing2DLike(name='resize')([x, inputs])
