@@ -313,6 +313,54 @@ def finish(fig):
     if 'inline' in plt.get_backend(): plt.close(fig)
     return fig
 
+# %% ../nbs/data.md #4fd8ded8
+def _check_arguments(loader):
+    whole('batch_size', loader.batch_size)
+    between('epoch_multiplier', loader.epoch_multiplier, 1e-6, 1e6)
+    if loader.seed is not None: whole('seed', loader.seed, 0)
+    if loader.ignore_index is not None: whole('ignore_index', loader.ignore_index, None)
+    if loader.num_classes is not None:
+        whole('num_classes', loader.num_classes, 2, 'for binary masks (0 and 1, or 0 and 255) leave it None')
+    if loader.transforms is not None and not callable(loader.transforms):
+        raise TypeError(f"transforms={loader.transforms!r} can't be called; join a list by albumentations.Compose")
+    if loader.class_names is not None and len(loader.class_names) != (loader.num_classes or 1):
+        raise ValueError(f'{len(loader.class_names)} class_names where num_classes={loader.num_classes}')
+
+# %% ../nbs/data.md #dfddd17f
+def _check_values(loader, infos):
+    if loader.num_classes is None:
+        try: num_classes, scale = understand_values(values_of(infos, loader.ignore_index))
+        except ValueError as error: raise ValueError(f'{loader.path}: {error}') from None
+        if num_classes is None: return scale
+        raise ValueError(f'{loader.path}: the masks hold indices of classes up to {num_classes - 1}; '
+                         f'pass num_classes={num_classes}')
+    for (_, mask), (_, values) in zip(loader.pairs, infos):
+        known = values[values != loader.ignore_index]
+        if len(known) and known.max() >= loader.num_classes:
+            raise ValueError(f'{mask}: {_outside(known, loader.num_classes)}')
+    return 1
+
+def _check_order(loader):
+    if len(loader): return
+    raise ValueError(f'no batch: {len(loader.order)} samples (epoch_multiplier={loader.epoch_multiplier}) where '
+                     f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}')
+
+# %% ../nbs/data.md #0f00f03c
+def _check_sizes(sizes_and_files):
+    (size, file), *others = sizes_and_files
+    for other, another in others:
+        if other == size: continue
+        raise ValueError(f'pictures of different sizes in one batch: {file} has {size[1]}×{size[0]} pixels, {another} '
+                         f'{other[1]}×{other[0]}. Add a transform that makes them equal (albumentations.RandomCrop, '
+                         'Resize, PadIfNeeded), or use batch_size=1')
+
+def _rehearse(loader, sizes):
+    first = {size: i for i, size in reversed(list(enumerate(sizes)))}
+    by_area = sorted(first, key=math.prod)
+    tried = [first[size] for size in dict.fromkeys([by_area[0], by_area[-1], *by_area[:6]]) for _ in range(2)]
+    results = [(loader.sample(i)[0].shape[:2], loader.pairs[i][0]) for i in tried]
+    if loader.batch_size > 1: _check_sizes(results)
+
 # %% ../nbs/data.md #34f06a53
 class SegDataLoader(PyDataset):
     """Batches of pictures and masks for `fit`, `evaluate` and `predict`.
@@ -410,54 +458,6 @@ class SegDataLoader(PyDataset):
         start = np.random.randint(len(self)) * self.batch_size
         xs, ys, _ = zip(*map(self.sample, self.order[start:start + min(n, self.batch_size)]))
         return show_masks(xs, self.class_names, mask=ys)
-
-# %% ../nbs/data.md #4fd8ded8
-def _check_arguments(loader):
-    whole('batch_size', loader.batch_size)
-    between('epoch_multiplier', loader.epoch_multiplier, 1e-6, 1e6)
-    if loader.seed is not None: whole('seed', loader.seed, 0)
-    if loader.ignore_index is not None: whole('ignore_index', loader.ignore_index, None)
-    if loader.num_classes is not None:
-        whole('num_classes', loader.num_classes, 2, 'for binary masks (0 and 1, or 0 and 255) leave it None')
-    if loader.transforms is not None and not callable(loader.transforms):
-        raise TypeError(f"transforms={loader.transforms!r} can't be called; join a list by albumentations.Compose")
-    if loader.class_names is not None and len(loader.class_names) != (loader.num_classes or 1):
-        raise ValueError(f'{len(loader.class_names)} class_names where num_classes={loader.num_classes}')
-
-# %% ../nbs/data.md #dfddd17f
-def _check_values(loader, infos):
-    if loader.num_classes is None:
-        try: num_classes, scale = understand_values(values_of(infos, loader.ignore_index))
-        except ValueError as error: raise ValueError(f'{loader.path}: {error}') from None
-        if num_classes is None: return scale
-        raise ValueError(f'{loader.path}: the masks hold indices of classes up to {num_classes - 1}; '
-                         f'pass num_classes={num_classes}')
-    for (_, mask), (_, values) in zip(loader.pairs, infos):
-        known = values[values != loader.ignore_index]
-        if len(known) and known.max() >= loader.num_classes:
-            raise ValueError(f'{mask}: {_outside(known, loader.num_classes)}')
-    return 1
-
-def _check_order(loader):
-    if len(loader): return
-    raise ValueError(f'no batch: {len(loader.order)} samples (epoch_multiplier={loader.epoch_multiplier}) where '
-                     f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}')
-
-# %% ../nbs/data.md #0f00f03c
-def _check_sizes(sizes_and_files):
-    (size, file), *others = sizes_and_files
-    for other, another in others:
-        if other == size: continue
-        raise ValueError(f'pictures of different sizes in one batch: {file} has {size[1]}×{size[0]} pixels, {another} '
-                         f'{other[1]}×{other[0]}. Add a transform that makes them equal (albumentations.RandomCrop, '
-                         'Resize, PadIfNeeded), or use batch_size=1')
-
-def _rehearse(loader, sizes):
-    first = {size: i for i, size in reversed(list(enumerate(sizes)))}
-    by_area = sorted(first, key=math.prod)
-    tried = [first[size] for size in dict.fromkeys([by_area[0], by_area[-1], *by_area[:6]]) for _ in range(2)]
-    results = [(loader.sample(i)[0].shape[:2], loader.pairs[i][0]) for i in tried]
-    if loader.batch_size > 1: _check_sizes(results)
 
 # %% ../nbs/data.md #4f242b66
 SHAPES = dict(

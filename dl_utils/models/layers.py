@@ -44,22 +44,25 @@ class PadToMultiple(keras.layers.Layer):
 
     def get_config(self): return {**super().get_config(), 'multiple': self.multiple}
 
-# %% ../../nbs/models/layers.md #ce63fd5a
-@register
-class CropLike(keras.layers.Layer):
-    """Crop `x` at its lower and right edge to the height and width of `like`.
-
-    Called on `[x, like]`, `(batch, height, width, channels)` both; gives the height and width of `like` with the channels of `x`.
-    """
+# %% ../../nbs/models/layers.md #4da25e0a
+class _Like(keras.layers.Layer):
     def call(self, inputs):
         x, like = inputs
-        height, width = ops.shape(like)[1:3]
-        return x[:, :height, :width]
+        return self.match(x, *ops.shape(like)[1:3])
 
     def compute_output_shape(self, shapes):
         return (shapes[0][0], *shapes[1][1:3], shapes[0][3])
 
-# %% ../../nbs/models/layers.md #97eb005c
+# %% ../../nbs/models/layers.md #9b3c3e9a
+@register
+class CropLike(_Like):
+    """Crop `x` at its lower and right edge to the height and width of `like`.
+
+    Called on `[x, like]`, `(batch, height, width, channels)` both; gives the height and width of `like` with the channels of `x`.
+    """
+    def match(self, x, height, width): return x[:, :height, :width]
+
+# %% ../../nbs/models/layers.md #d770d6ff
 def resize_axis(x, axis, size):
     """Bring one axis to `size` by nearest neighbours: output `i` is taken from `floor(i * old / size)`."""
     old = ops.shape(x)[axis]
@@ -67,18 +70,12 @@ def resize_axis(x, axis, size):
     return ops.take(x, ops.arange(size) * old // size, axis=axis)
 
 @register
-class Resizing2DLike(keras.layers.Layer):
+class Resizing2DLike(_Like):
     """Resize `x` to the height and width of `like` by nearest neighbours.
 
     Called on `[x, like]`, `(batch, height, width, channels)` both; gives the height and width of `like` with the channels of `x`.
     """
-    def call(self, inputs):
-        x, like = inputs
-        height, width = ops.shape(like)[1:3]
-        return resize_axis(resize_axis(x, 1, height), 2, width)
-
-    def compute_output_shape(self, shapes):
-        return (shapes[0][0], *shapes[1][1:3], shapes[0][3])
+    def match(self, x, height, width): return resize_axis(resize_axis(x, 1, height), 2, width)
 
 # %% ../../nbs/models/layers.md #18ec2c4b
 @register
