@@ -18,6 +18,7 @@ NBS, LIB, BUILD = ROOT / "nbs", ROOT / "dl_utils", ROOT / "_build"  # setuptools
 SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "settings.ini")
 PUBLISH, RUN = SETTINGS["publish"], SETTINGS["run"]
+os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))  # nbdev's import makes one, in ~ if it may
 FLAGS = ("slow", "gpu")  # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
 
 DEMO = "tutorials/01_segmentation"
@@ -381,10 +382,10 @@ def pages(run=True):
                                      lambda p: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb")
         nbformat.write(nb, page)
     for yml in ("_quarto.yml", "nbdev.yml"): shutil.copy(NBS / yml, staged / yml)
-    with tempfile.TemporaryDirectory(prefix="docs-") as tmp:
-        os.environ.update(clean_env(tmp))
-        # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
-        folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
+    (BUILD / "home").mkdir(exist_ok=True)
+    os.environ.update(clean_env(BUILD / "home"))
+    # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
+    folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
     for page in folder.rglob("*.ipynb"):
         nb = nbformat.read(page, as_version=4)
         for cell in nb.cells:
