@@ -19,6 +19,7 @@ SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "settings.ini")
 PUBLISH, RUN = SETTINGS["publish"], SETTINGS["run"]
 os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))  # nbdev's import makes one, in ~ if it may
+(BUILD / "home").mkdir(parents=True, exist_ok=True)
 FLAGS = ("slow", "gpu")  # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
 
 DEMO = "tutorials/01_segmentation"
@@ -382,7 +383,6 @@ def pages(run=True):
                                      lambda p: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb")
         nbformat.write(nb, page)
     for yml in ("_quarto.yml", "nbdev.yml"): shutil.copy(NBS / yml, staged / yml)
-    (BUILD / "home").mkdir(exist_ok=True)
     os.environ.update(clean_env(BUILD / "home"))
     # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
     folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
