@@ -139,6 +139,7 @@ def test_a_failing_cell_is_shown(workshop):
     line = md.read_text().splitlines().index("answer = 41") + 1
     for part in (f"nbs/sub/broken.md:{line} ", "KERAS_MODULE=keras", "assert answer == 42", "AssertionError: not the answer"):
         assert part in str(error.value)
+    assert error.value.reason == "AssertionError: not the answer"
     kept = nbformat.read(workshop.root / "_build/failed/keras/sub/broken.ipynb", as_version=4)
     assert kept.cells[1].outputs[0].text == "before\n"
 

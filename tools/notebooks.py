@@ -164,7 +164,10 @@ def build():
 # --- Execution -------------------------------------------------------------------------------------------------------
 
 class CellFailed(Exception):
-    """Says which notebook, which line of its Markdown, which cell, and what went wrong."""
+    """Says which notebook, which line of its Markdown, which cell, and what went wrong; `reason` is the last of these."""
+    def __init__(self, message, reason):
+        super().__init__(message)
+        self.reason = reason
 
 
 def is_component(md):
@@ -234,6 +237,10 @@ def drop_native_logs(nb):
         cell.outputs = [out for out in cell.outputs if out.output_type != "stream" or out.text.strip()]
 
 
+def failed_path(md, flavour):
+    return BUILD / "failed" / flavour / f"{name_of(md)}.ipynb"
+
+
 def warnings_in(nb):
     for cell in nb.cells:
         for out in cell.get("outputs", []):
@@ -292,7 +299,7 @@ def failure(md, flavour, nb, error, cell=None):
     failed = [c for c in nb.cells if any(o.output_type == "error" for o in c.get("outputs", []))]
     ran = [c for c in nb.cells if c.cell_type == "code" and "execution" in c.metadata]
     cell = cell or (failed or ran[-1:] or nb.cells)[0]
-    kept = BUILD / "failed" / flavour / f"{name_of(md)}.ipynb"
+    kept = failed_path(md, flavour)
     kept.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, kept)
     line = cell_lines(md, nb)[nb.cells.index(cell)]
@@ -302,7 +309,8 @@ def failure(md, flavour, nb, error, cell=None):
         if out.output_type == "stream": shown.append(strip_ansi(out.text.rstrip()[-2000:]))
         if out.output_type == "error": shown.append(strip_ansi("\n".join(out.traceback)))
     if not failed: shown.append(str(error))
-    return CellFailed("\n".join([*shown, f"\nwhat ran so far: {kept.relative_to(ROOT)}"]))
+    reason = "\n".join(f"{o.ename}: {o.evalue}" for o in cell.get("outputs", []) if o.output_type == "error") or str(error)
+    return CellFailed("\n".join([*shown, f"\nwhat ran so far: {kept.relative_to(ROOT)}"]), reason)
 
 
 def executed(md, flavour="keras", **kwargs):
@@ -331,8 +339,12 @@ def demo():
     out.mkdir(exist_ok=True)
     started = time.time()
     given = {k: os.environ[k] for k in PARAMETERS if os.environ.get(k)}
-    done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(out)},
-                   out=out / f"{Path(DEMO).name}.ipynb")
+    try:
+        done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(out)},
+                       out=out / f"{Path(DEMO).name}.ipynb")
+    except CellFailed as error:  # mostly the data are to blame, not the notebook: no traceback
+        sys.exit(f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by NUM_CLASSES=…. "
+                 f"The notebook as far as it ran: {failed_path(by_name(DEMO), 'keras').relative_to(ROOT)})")
     html(nbformat.read(done, as_version=4), out / f"{done.stem}.html")
     scores = json.loads((out / "scores.json").read_text())
     print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
