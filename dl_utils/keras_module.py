@@ -6,12 +6,14 @@ Docs: https://nikitashubin.github.io/dl_utils/keras_module.html.md"""
 
 # %% auto #0
 __all__ = ['FLAVOURS', 'chosen_flavour', 'need', 'import_keras', 'loaded_flavour', 'require_flavour', 'is_keras_3', 'get_ops',
-           'tensor_source', 'dataset_base', 'registrar', 'keras', 'ops', 'PyDataset', 'register']
+           'tensor_source', 'dataset_base', 'registrar', 'load_application_layers', 'keras', 'ops', 'PyDataset',
+           'register']
 
-# %% ../nbs/keras_module.md #9739a5c1
+# %% ../nbs/keras_module.md #69da9f86
 import importlib
 import os
-from types import SimpleNamespace
+import sys
+from types import FunctionType, ModuleType, SimpleNamespace
 
 # %% ../nbs/keras_module.md #a4c4b3cc
 FLAVOURS = 'keras', 'tf.keras', 'tf_keras', 'tfmot'
@@ -113,14 +115,14 @@ def is_keras_3(keras):
     """Whether a Keras module is of the third generation."""
     return hasattr(keras, 'ops')
 
-# %% ../nbs/keras_module.md #9cfe23a3
+# %% ../nbs/keras_module.md #e44c2e7a
 def _keras_2_ops():
     """The part of `keras.ops` that the library uses, for Keras 2, on TensorFlow."""
     import tensorflow as tf
     def shape(x):
         return tuple(tf.shape(x)[i] if n is None else n for i, n in enumerate(x.shape))
     return SimpleNamespace(
-        shape=shape, cast=tf.cast, minimum=tf.minimum, arange=tf.range,
+        shape=shape, cast=tf.cast, minimum=tf.minimum, maximum=tf.maximum, arange=tf.range, reshape=tf.reshape,
         convert_to_numpy=lambda x: x.numpy() if hasattr(x, 'numpy') else x,
         take=lambda x, indices, axis: tf.gather(x, indices, axis=axis),
         flip=lambda x, axis: tf.reverse(x, [axis]),
@@ -154,6 +156,21 @@ def dataset_base(keras):
 def registrar(keras):
     """A class decorator that registers a layer, loss, metric or function under the package name `dl_utils`."""
     return keras.utils.register_keras_serializable('dl_utils')
+
+# %% ../nbs/keras_module.md #5d6f74b5
+def load_application_layers(keras):
+    """Let Keras 2 find the layers that live in its applications when it loads a network; Keras 3 finds them by itself.
+
+    Returns:
+        The names of those that were registered.
+    """
+    if is_keras_3(keras): return []
+    modules = [module for name, module in sorted(vars(keras.applications).items()) if isinstance(module, ModuleType)]
+    modules = [sys.modules[f.__module__] for module in modules for f in vars(module).values() if isinstance(f, FunctionType)]
+    layers = {cls.__name__: cls for module in modules for cls in vars(module).values()
+              if isinstance(cls, type) and issubclass(cls, keras.layers.Layer) and cls.__module__ == module.__name__}
+    keras.utils.get_custom_objects().update(layers)
+    return sorted(layers)
 
 # %% ../nbs/keras_module.md #dc849bb7
 _all_ = ['keras', 'ops', 'PyDataset', 'register']
