@@ -6,8 +6,8 @@ Docs: https://nikitashubin.github.io/dl_utils/keras_module.html.md"""
 
 # %% auto #0
 __all__ = ['FLAVOURS', 'chosen_flavour', 'need', 'import_keras', 'loaded_flavour', 'require_flavour', 'is_keras_3', 'get_ops',
-           'tensor_source', 'dataset_base', 'registrar', 'load_application_layers', 'keras', 'ops', 'PyDataset',
-           'register']
+           'tensor_source', 'call_again', 'dataset_base', 'registrar', 'load_application_layers', 'keras', 'ops',
+           'PyDataset', 'register']
 
 # %% ../nbs/keras_module.md #69da9f86
 import importlib
@@ -146,6 +146,25 @@ def tensor_source(tensor):
     node = history[0]._inbound_nodes[history[1]]
     inputs = node.input_tensors if hasattr(node, 'operation') else node.keras_inputs
     return history[0], [t for t in inputs if t is not tensor]
+
+# %% ../nbs/keras_module.md #59ab463c
+def call_again(tensor, swap):
+    """What it takes to make once more the call that made a symbolic tensor.
+
+    Args:
+        tensor: a `KerasTensor`.
+        swap: function that gives another tensor for each symbolic tensor that went in.
+
+    Returns:
+        The layer, the arguments and keyword arguments of the call, with tensors swapped, and the list of tensors that came out.
+    """
+    history = tensor._keras_history
+    node = history[0]._inbound_nodes[history[1]]
+    change = lambda x: swap(x) if hasattr(x, '_keras_history') else x
+    if hasattr(node, 'operation'): return history[0], *node.arguments.convert(change), node.outputs
+    import tensorflow as tf
+    args, kwargs = tf.nest.map_structure(change, (node.call_args, node.call_kwargs))
+    return history[0], args, kwargs, tf.nest.flatten(node.outputs)
 
 # %% ../nbs/keras_module.md #a92e1534
 def dataset_base(keras):

@@ -6,11 +6,13 @@ Docs: https://nikitashubin.github.io/dl_utils/models/backbones.html.md"""
 
 # %% auto #0
 __all__ = ['PREPROCESSING', 'get_keras_application_model_constructor_list', 'is_constructor', 'find_constructor',
-           'family_preprocessing', 'preprocess', 'constructor_of', 'one', 'reapply', 'has_exact_halves', 'construct',
-           'backbone_with_preprop', 'functional', 'layer_stride', 'stride_maps', 'coarser_maps', 'backbone2encoder']
+           'BackboneShapes', 'family_preprocessing', 'preprocess', 'constructor_of', 'has_exact_halves', 'construct',
+           'build', 'InferenceModel', 'backbone_with_preprop', 'layer_stride', 'map_strides', 'stride_maps',
+           'coarser_maps', 'backbone2encoder']
 
-# %% ../../nbs/models/backbones.md #66e4254d
+# %% ../../nbs/models/backbones.md #8c4930ff
 import inspect
+import math
 import re
 import sys
 import warnings
@@ -18,21 +20,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ..keras_module import keras, tensor_source
+from ..checks import between, one_of, whole
+from ..keras_module import keras, register, tensor_source
 from .layers import ReverseChannels
+from .surgery import all_tensors, functional, get_model_elements, is_nested, key_of, one, reapply, run_again, source_of
 
-# %% ../../nbs/models/backbones.md #41116b9d
-def get_keras_application_model_constructor_list(obj=None):
+# %% ../../nbs/models/backbones.md #b6b80eef
+def get_keras_application_model_constructor_list(obj=keras.applications):
     """All constructors of classification networks.
 
     Args:
-        obj: a module to look in; `keras.applications` if None.
+        obj: a module to look in, or a constructor.
 
     Returns:
-        List of functions, sorted by name.
+        List of functions, each once, sorted by name.
     """
-    functions = inspect.getmembers(keras.applications if obj is None else obj, inspect.isfunction)
-    return sorted({f for _, f in functions if is_constructor(f)}, key=lambda f: f.__name__)
+    functions = [f for _, f in inspect.getmembers(obj, inspect.isfunction)] if inspect.ismodule(obj) else [obj]
+    return sorted({f for f in functions if is_constructor(f)}, key=lambda f: f.__name__)
 
 def is_constructor(f):
     """Whether `f` builds a network as Keras Applications do."""
@@ -51,6 +55,53 @@ def find_constructor(name):
     near = [known[n].__name__ for n in get_close_matches(name.lower(), known, n=3, cutoff=.5)]
     examples = 'similar ones: ' + ', '.join(near) if near else 'for example MobileNetV2, ResNet50, EfficientNetB0'
     raise ValueError(f'no backbone {name!r} in keras.applications; {examples}')
+
+# %% ../../nbs/models/backbones.md #cc6ad903
+class BackboneShapes:
+    """Sizes of input and output that suit a backbone.
+
+    Args:
+        true_input_shape: of the pictures there are: `(height, width)`, `(height, width, channels)`, or one number for a square.
+        desirable_scale: factor by which they are to be scaled, or a pair, for height and width.
+        num_poolings: how often the backbone halves its maps.
+        output_filters: channels of its last map, if they are known.
+
+    Attributes:
+        input_shape: list `[height, width]`, multiples of `2 ** num_poolings`, with the channels, if they were given.
+        output_shape: list `[height, width]` of the last map, with `output_filters`, if they were given.
+        scale: `(vertical, horizontal)` factor from the true to the input shape.
+
+    Raises:
+        ValueError: an argument makes no sense, or nothing is left of the picture.
+    """
+    def __init__(self, true_input_shape=(1080, 1920), desirable_scale=1., num_poolings=5, output_filters=None):
+        self.true_input_shape, self.desirable_scale = true_input_shape, desirable_scale
+        self.num_poolings, self.output_filters = whole('num_poolings', num_poolings, 0), output_filters
+        size, channels = _size_and_channels(true_input_shape)
+        scales, multiple = _pair('desirable_scale', desirable_scale), 2 ** num_poolings
+        # rounded first, for in floating point 3200 * 0.29 is less than 928
+        output = [int(round(n * k, 6) // multiple) for n, k in zip(size, scales)]
+        if 0 in output:
+            least = ' x '.join(str(math.ceil(round(multiple / k, 6))) for k in scales)
+            raise ValueError(f'true_input_shape={true_input_shape!r}: at desirable_scale={desirable_scale!r} nothing is left of it '
+                             f'after {num_poolings} halvings; the smallest usable size is {least}')
+        self.output_shape = output + ([] if output_filters is None else [whole('output_filters', output_filters)])
+        self.input_shape = [n * multiple for n in output] + channels
+        self.scale = tuple(new / old for new, old in zip(self.input_shape, size))
+
+    def __repr__(self): return f'BackboneShapes: {self.true_input_shape} -> {self.input_shape} -> {self.output_shape}'
+
+def _size_and_channels(shape):
+    if not isinstance(shape, (tuple, list, np.ndarray)): shape = (shape, shape)
+    if len(shape) not in (2, 3):
+        raise ValueError(f'true_input_shape={shape!r}: (height, width), (height, width, channels) or one number is expected')
+    values = [whole('true_input_shape', n) for n in shape]
+    return values[:2], values[2:]
+
+def _pair(name, value):
+    values = list(value) if isinstance(value, (tuple, list, np.ndarray)) else [value, value]
+    if len(values) == 2 and all(between(name, v, 1e-9, float('inf')) for v in values): return values
+    raise ValueError(f'{name}={value!r}: a positive number, or two, for height and width, are expected')
 
 # %% ../../nbs/models/backbones.md #f7ed0b44
 def family_preprocessing(constructor):
@@ -87,7 +138,7 @@ def preprocess(x, constructor):
     if len(set(scale)) == len(set(offset)) == 1: scale, offset = scale[0], offset[0]
     return keras.layers.Rescaling(scale, offset, name=PREPROCESSING, dtype='float32')(x)
 
-# %% ../../nbs/models/backbones.md #0bee662f
+# %% ../../nbs/models/backbones.md #4c36120d
 def constructor_of(model):
     """The constructor of Keras Applications that made a network and whose preprocessing it needs, or None.
 
@@ -107,55 +158,34 @@ def constructor_of(model):
 
 def _rescales(model):
     kinds = keras.layers.Rescaling, keras.layers.Normalization
-    return any(isinstance(l, kinds) or getattr(l, 'layers', None) and _rescales(l) for l in model.layers)
+    return bool(get_model_elements(model, element_class=kinds))
 
-# %% ../../nbs/models/backbones.md #781d437b
-def one(tensors):
-    """The only tensor of a list, or the list."""
-    return tensors[0] if len(tensors) == 1 else tensors
-
-# %% ../../nbs/models/backbones.md #24b6fb78
-def _key(tensor): return id(tensor._keras_history[0]), *tensor._keras_history[1:]
-
-def _tensors(outputs):
-    """All symbolic tensors that `outputs` are made from, each after those it needs."""
-    done, stack = {}, [(t, False) for t in reversed(outputs)]
-    while stack:
-        tensor, ready = stack.pop()
-        if _key(tensor) in done: continue
-        if ready: done[_key(tensor)] = tensor
-        else: stack += [(tensor, True)] + [(t, False) for t in tensor_source(tensor)[1]]
-    return list(done.values())
-
-# %% ../../nbs/models/backbones.md #f86174bd
-def reapply(model, x):
-    """Apply a built network to another symbolic tensor, layer by layer, so that no network is nested; weights are shared.
-
-    Returns:
-        The functional model from the source of `x` to the network's outputs.
-    """
-    source = next(t for t in _tensors([x]) if not tensor_source(t)[1])
-    outputs = model.call(x)  # a functional model's `call` runs its layers on what it is given
-    return keras.Model(source, outputs, name=model.name)
-
-# %% ../../nbs/models/backbones.md #ada95771
+# %% ../../nbs/models/backbones.md #db8113a5
 def has_exact_halves(outputs):
     """Whether all maps of a network are exact fractions of an input that is a multiple of the coarsest stride.
 
     Layers without padding whose kernel is larger than their stride lose a border; after a `ZeroPadding2D` it is made good.
     """
-    for tensor in _tensors(outputs):
+    for tensor in all_tensors(outputs):
         layer, inputs = tensor_source(tensor)
-        if getattr(layer, 'layers', None) and not has_exact_halves(layer.outputs): return False
         size = getattr(layer, 'kernel_size', None) or getattr(layer, 'pool_size', None)
         if size is None or getattr(layer, 'padding', '') != 'valid' or not isinstance(size, tuple): continue
         padded = any(type(tensor_source(t)[0]).__name__ == 'ZeroPadding2D' for t in inputs)
         if max(size) > max(layer.strides) and not padded: return False
     return True
 
-# %% ../../nbs/models/backbones.md #806838ee
-def construct(constructor, x, weights):
+# %% ../../nbs/models/backbones.md #b887f166
+def construct(constructor, x, weights, **kwargs):
     """Build a backbone without its head on the symbolic tensor `x`, `(batch, height, width, 3)`.
+
+    Args:
+        constructor: of Keras Applications.
+        x: symbolic tensor, preprocessed.
+        weights: 'imagenet', None, or the path of a file.
+        kwargs: further arguments of the constructor, such as `alpha`.
+
+    Returns:
+        A flat functional model from the source of `x` to the features.
 
     Raises:
         FileNotFoundError: `weights` is neither None nor 'imagenet' nor a file.
@@ -164,9 +194,10 @@ def construct(constructor, x, weights):
     if weights not in (None, 'imagenet') and not Path(weights).is_file():
         raise FileNotFoundError(f"weights={weights!r}: no such file; give a path, 'imagenet', or None for random weights")
     shape = tuple(x.shape)[1:]
-    built = _call(constructor, weights, input_tensor=x, input_shape=shape)
-    if None in shape and not has_exact_halves(built.outputs): built = _call(constructor, weights, input_shape=(320, 320, 3))
-    if _key(x) not in map(_key, _tensors(built.outputs)): return reapply(built, x)
+    built = _call(constructor, weights, input_tensor=x, input_shape=shape, **kwargs)
+    if None in shape and not has_exact_halves(built.outputs):
+        built = _call(constructor, weights, input_shape=(320, 320, 3), **kwargs)
+    if key_of(x) not in map(key_of, all_tensors(built.outputs)): return reapply(built, x)
     return keras.Model(one(built.inputs), one(built.outputs), name=built.name)
 
 def _call(constructor, weights, **kwargs):
@@ -178,75 +209,111 @@ def _call(constructor, weights, **kwargs):
             raise ConnectionError(f'the {weights!r} weights of {constructor.__name__} could not be downloaded: {error}. '
                                   'Pass weights=None to begin with random weights, or the path of a file') from error
 
-# %% ../../nbs/models/backbones.md #bda27049
-def backbone_with_preprop(backbone, input_tensor, weights='imagenet'):
+# %% ../../nbs/models/backbones.md #8059ef33
+def build(backbone, x, weights='imagenet', preprocessing=True, **kwargs):
+    """A backbone on a symbolic tensor, flat.
+
+    Args:
+        backbone: constructor of Keras Applications, its name, or a built functional network.
+        x: symbolic tensor `(batch, height, width, 3)`.
+        weights: as in `construct`; a built network keeps its own.
+        preprocessing: `x` is RGB in [0, 1], and what the family needs is put between; otherwise `x` is what the family wants.
+        kwargs: further arguments of the constructor.
+
+    Returns:
+        A flat functional model from the source of `x` to the backbone's outputs.
+
+    Raises:
+        TypeError: `backbone` is something else, or a built network is given arguments for its constructor.
+        ValueError, FileNotFoundError, ConnectionError: no such backbone, no such file, no download.
+    """
+    if isinstance(backbone, str): backbone = find_constructor(backbone)
+    if is_constructor(backbone):
+        return construct(backbone, preprocess(x, backbone) if preprocessing else x, weights, **kwargs)
+    model = functional(backbone)
+    if kwargs: raise TypeError(f'{model.name} is built already, so it takes no {", ".join(kwargs)}; give its constructor')
+    return reapply(model, preprocess(x, constructor_of(model)) if preprocessing else x)
+
+# %% ../../nbs/models/backbones.md #9ac2bf2d
+@register
+class InferenceModel(keras.Model):
+    """A functional model that always runs in inference mode, when it is trained too."""
+    def __call__(self, *args, training=None, **kwargs): return super().__call__(*args, training=False, **kwargs)
+
+# %% ../../nbs/models/backbones.md #2c0ae51d
+def backbone_with_preprop(backbone, input_tensor=None, weights='imagenet', input_shape=(None, None, 3), training=False,
+                          trainable=False, as_submodel=False, as_encoder=False, name=None, **kwargs):
     """Put a backbone behind the preprocessing that it was trained with.
 
     Args:
         backbone: constructor of Keras Applications, its name, or a built network, whose family is told by its name; a
             network of one's own is fed [0, 1].
-        input_tensor: symbolic tensor, RGB in [0, 1], `(batch, height, width, 3)`.
+        input_tensor: symbolic tensor, RGB in [0, 1], `(batch, height, width, 3)`; None makes an input of `input_shape`.
         weights: 'imagenet', None (random) or the path of a file; a built network keeps its own.
+        input_shape: `(height, width, 3)`; None where it is not known.
+        training: False: the model always runs in inference mode; None: as it is called.
+        trainable: whether the backbone's layers are; a built network shares its layers with the result. None leaves them.
+        as_submodel: keep the backbone as one nested layer; otherwise the model is flat.
+        as_encoder: give the last map of each stride, from fine to coarse, not only the last of all.
+        name: of the model; by default the backbone's.
+        kwargs: further arguments of the constructor, such as `alpha`.
 
     Returns:
-        A flat functional model from the source of `input_tensor` to the backbone's features.
+        A functional model from the source of `input_tensor` to the backbone's features.
 
     Raises:
-        TypeError: `backbone` is something else.
-        ValueError, FileNotFoundError, ConnectionError: no such backbone, no such file, no download.
+        TypeError, ValueError: `backbone` or an argument is something else.
+        FileNotFoundError, ConnectionError: the weights can't be had.
     """
-    if isinstance(backbone, str): backbone = find_constructor(backbone)
-    if is_constructor(backbone): return construct(backbone, preprocess(input_tensor, backbone), weights)
-    return reapply(functional(backbone), preprocess(input_tensor, constructor_of(backbone)))
+    one_of('training', training, (False, None))
+    x = keras.Input(tuple(input_shape)) if input_tensor is None else input_tensor
+    if as_submodel:
+        inner = build(backbone, keras.Input(tuple(x.shape)[1:]), weights, preprocessing=False, **kwargs)
+        if as_encoder: inner = backbone2encoder(inner)
+        family = find_constructor(backbone) if isinstance(backbone, str) else backbone
+        x = preprocess(x, family if is_constructor(family) else constructor_of(family))
+        model = keras.Model(source_of(x), inner(x), name=inner.name)
+    else:
+        model = build(backbone, x, weights, **kwargs)
+        if as_encoder: model = backbone2encoder(model)
+    if trainable is not None: model.trainable = trainable
+    kind = keras.Model if training is None else InferenceModel
+    return kind(one(model.inputs), one(model.outputs), name=name or model.name)
 
-def functional(model):
-    """The model itself, if it is a functional network for pictures; its graph can be read.
-
-    Raises:
-        TypeError: it is no functional network.
-        ValueError: it takes something else than pictures of three channels.
-    """
-    if not isinstance(model, keras.Model) or not getattr(model, 'inputs', None):
-        raise TypeError(f'backbone={model!r}: a constructor of keras.applications, its name, or a built functional '
-                        'network is expected')
-    if len(model.inputs) == 1 and tuple(model.inputs[0].shape)[3:] == (3,): return model
-    raise ValueError(f'{model.name} takes {[tuple(t.shape) for t in model.inputs]}; (batch, height, width, 3) is expected')
-
-# %% ../../nbs/models/backbones.md #cb5f5a25
+# %% ../../nbs/models/backbones.md #1f645747
 def layer_stride(layer, shape):
     """How much coarser a layer's output is than its input; a fraction for layers that enlarge; None if the map is lost.
 
     Args:
-        layer: a Keras layer, or a network nested as one.
+        layer: a Keras layer.
         shape: static shape of the output.
     """
     kind = type(layer).__name__
     if len(shape) != 4 or kind.startswith('Global'): return None
-    if getattr(layer, 'layers', None): return _strides(layer.outputs).get(_key(layer.outputs[0]))
     step = getattr(layer, 'strides', None) or 1
     step = step if isinstance(step, int) else max(step)
     if kind == 'UpSampling2D': return 1 / max(layer.size)
     return 1 / step if kind == 'Conv2DTranspose' else step
 
-# %% ../../nbs/models/backbones.md #9e60f92e
-def _strides(outputs):
+# %% ../../nbs/models/backbones.md #0ea8df73
+def map_strides(outputs):
     """The stride of each map among the tensors that `outputs` are made from, by `_key`."""
     found = {}
-    for tensor in _tensors(outputs):
+    for tensor in all_tensors(outputs):
         layer, inputs = tensor_source(tensor)
         shape = tuple(tensor.shape)
-        before = [found[_key(t)] for t in inputs if _key(t) in found]
+        before = [found[key_of(t)] for t in inputs if key_of(t) in found]
         step = None if _is_mean(layer, inputs, shape) else layer_stride(layer, shape)
-        if not inputs and len(shape) == 4: found[_key(tensor)] = 1
-        elif before and step: found[_key(tensor)] = max(before) * step
+        if not inputs and len(shape) == 4: found[key_of(tensor)] = 1
+        elif before and step: found[key_of(tensor)] = max(before) * step
     return found
 
 def _is_mean(layer, inputs, shape):
     """Whether it shrinks the whole picture to one pixel without being a strided layer: a mean that keeps its axes."""
     shrinks = shape[1:3] == (1, 1) and all(tuple(t.shape)[1:3] != (1, 1) for t in inputs)
-    return bool(inputs) and shrinks and not hasattr(layer, 'strides') and not hasattr(layer, 'layers')
+    return bool(inputs) and shrinks and not hasattr(layer, 'strides')
 
-# %% ../../nbs/models/backbones.md #8884f8cd
+# %% ../../nbs/models/backbones.md #a497f3ad
 def stride_maps(outputs):
     """The last map of each stride.
 
@@ -256,44 +323,50 @@ def stride_maps(outputs):
     Returns:
         Dict from stride to symbolic tensor, from fine to coarse.
     """
-    strides, depth, features, last = _strides(outputs), {}, set(), {}
-    for tensor in _tensors(outputs):
-        key, (layer, inputs) = _key(tensor), tensor_source(tensor)
-        depth[key] = 1 + max((depth[_key(t)] for t in inputs), default=0)
-        works = hasattr(layer, 'kernel_size') or getattr(layer, 'layers', None)
-        if works or any(_key(t) in features for t in inputs): features.add(key)
+    strides, depth, features, last = map_strides(outputs), {}, set(), {}
+    for tensor in all_tensors(outputs):
+        key, (layer, inputs) = key_of(tensor), tensor_source(tensor)
+        depth[key] = 1 + max((depth[key_of(t)] for t in inputs), default=0)
+        if hasattr(layer, 'kernel_size') or any(key_of(t) in features for t in inputs): features.add(key)
         if key not in strides or key not in features or type(layer).__name__ == 'ZeroPadding2D': continue
         best = last.get(strides[key])
-        if best is None or depth[key] > depth[_key(best)]: last[strides[key]] = tensor
+        if best is None or depth[key] > depth[key_of(best)]: last[strides[key]] = tensor
     return {int(s): last[s] for s in sorted(last) if s >= 1}
 
-# %% ../../nbs/models/backbones.md #5c4818c1
+# %% ../../nbs/models/backbones.md #fa736a58
 def coarser_maps(model):
-    """`stride_maps` of a functional network.
+    """`stride_maps` of a functional network; nested networks are opened.
 
     Raises:
         TypeError: it is no functional network.
         ValueError: it never makes its maps smaller, or other than by powers of two.
     """
-    maps = stride_maps(functional(model).outputs)
+    functional(model)
+    outputs = run_again(model, model.inputs) if any(map(is_nested, model.layers)) else model.outputs
+    maps = stride_maps(outputs)
     if max(maps, default=1) > 1 and not any(s & (s - 1) for s in maps): return maps
     raise ValueError(f'{model.name} has maps at strides {list(maps)}; an encoder needs such that are smaller than the '
                      'picture, at powers of two')
 
-def backbone2encoder(backbone, return_outputs=False):
+def backbone2encoder(backbone, return_outputs=False, weights='imagenet', input_shape=(None, None, 3), **kwargs):
     """Make an encoder: a network with an output for each stride, from fine to coarse.
 
     Args:
-        backbone: a functional network, fixed or dynamic in size; its weights are shared, not copied.
+        backbone: a functional network, fixed or dynamic in size; its weights are shared, not copied. Or a constructor of Keras
+            Applications, or its name: then a network without head is built, and wants what that family was trained on
+            (see `backbone_with_preprop` for one that takes [0, 1]).
         return_outputs: give the list of symbolic outputs, not a model.
+        weights, input_shape, kwargs: for a constructor: as in `backbone_with_preprop`.
 
     Returns:
         A model whose outputs are the last maps of strides 2, 4, 8, 16, 32 (1 and others as the network has them),
         `(batch, height / stride, width / stride, channels)`; or the list of these outputs.
 
     Raises:
-        TypeError, ValueError: `backbone` is no functional network for pictures, or never makes its maps smaller.
+        TypeError, ValueError: `backbone` is no network for pictures, or never makes its maps smaller.
+        FileNotFoundError, ConnectionError: the weights can't be had.
     """
-    maps = coarser_maps(backbone)
-    outputs = list(maps.values())
+    if isinstance(backbone, str) or is_constructor(backbone):
+        backbone = build(backbone, keras.Input(tuple(input_shape)), weights, preprocessing=False, **kwargs)
+    outputs = list(coarser_maps(backbone).values())
     return outputs if return_outputs else keras.Model(one(backbone.inputs), outputs, name=f'{backbone.name}_encoder')
