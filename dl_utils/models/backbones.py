@@ -10,7 +10,7 @@ __all__ = ['PREPROCESSING', 'get_keras_application_model_constructor_list', 'is_
            'build', 'InferenceModel', 'backbone_with_preprop', 'layer_stride', 'map_strides', 'stride_maps',
            'coarser_maps', 'backbone2encoder']
 
-# %% ../../nbs/models/backbones.md #8c4930ff
+# %% ../../nbs/models/backbones.md #02b607cf
 import inspect
 import math
 import re
@@ -22,7 +22,7 @@ import numpy as np
 
 from ..checks import between, one_of, whole
 from ..keras_module import keras, register, tensor_source
-from .layers import ReverseChannels
+from .layers import PadToMultiple, ReverseChannels
 from .surgery import all_tensors, functional, get_model_elements, is_nested, key_of, one, reapply, run_again, source_of
 
 # %% ../../nbs/models/backbones.md #b6b80eef
@@ -174,7 +174,7 @@ def has_exact_halves(outputs):
         if max(size) > max(layer.strides) and not padded: return False
     return True
 
-# %% ../../nbs/models/backbones.md #b887f166
+# %% ../../nbs/models/backbones.md #2d3a694e
 def construct(constructor, x, weights, **kwargs):
     """Build a backbone without its head on the symbolic tensor `x`, `(batch, height, width, 3)`.
 
@@ -195,10 +195,13 @@ def construct(constructor, x, weights, **kwargs):
         raise FileNotFoundError(f"weights={weights!r}: no such file; give a path, 'imagenet', or None for random weights")
     shape = tuple(x.shape)[1:]
     built = _call(constructor, weights, input_tensor=x, input_shape=shape, **kwargs)
-    if None in shape and not has_exact_halves(built.outputs):
+    if None in shape and not has_exact_halves(built.outputs) and _made_by(keras.layers.ZeroPadding2D, built.outputs):
         built = _call(constructor, weights, input_shape=(320, 320, 3), **kwargs)
+        if not _made_by(PadToMultiple, [x]): x = PadToMultiple(32, name='pad_to_32', dtype='float32')(x)
     if key_of(x) not in map(key_of, all_tensors(built.outputs)): return reapply(built, x)
     return keras.Model(one(built.inputs), one(built.outputs), name=built.name)
+
+def _made_by(kind, outputs): return any(isinstance(tensor_source(t)[0], kind) for t in all_tensors(outputs))
 
 def _call(constructor, weights, **kwargs):
     with warnings.catch_warnings():  # MobileNet is afraid of sizes other than 224, which matter to its head only
