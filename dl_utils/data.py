@@ -182,7 +182,7 @@ def count_classes(path, ignore_index=None):
     infos = [info for p in paths for info in inspect_pairs(find_pairs(p))]
     return understand_values(values_of(infos, ignore_index))[0]
 
-# %% ../nbs/data.md #09011207
+# %% ../nbs/data.md #cb4f95b3
 def encode_mask(mask, num_classes=None, ignore_index=None, scale=1):
     """Turn a mask into what a loss is computed from.
 
@@ -210,8 +210,9 @@ def encode_mask(mask, num_classes=None, ignore_index=None, scale=1):
 
 def _outside(values, num_classes):
     worst = values.max() if values.max() >= num_classes else values.min()
+    white = ', if it is the white of black and white masks num_classes=None' if num_classes == 2 and worst >= 32 else ''
     return (f'value {worst} where num_classes={num_classes} allows 0 to {num_classes - 1}; if it marks pixels without '
-            f'a label pass ignore_index={worst}, if it is a class num_classes={worst + 1}')
+            f'a label pass ignore_index={worst}, if it is a class num_classes={worst + 1}{white}')
 
 # %% ../nbs/data.md #b9594541
 def transform_pair(transforms, picture, mask):
@@ -280,7 +281,7 @@ def colorize(target):
     if target.shape[-1] == 1: return np.repeat(target, 3, axis=-1)
     return class_colors(target.shape[-1])[target.argmax(-1)] * (target.sum(-1, keepdims=True) > 0)
 
-# %% ../nbs/data.md #669c1121
+# %% ../nbs/data.md #d695ac26
 def show_masks(pictures, class_names=None, **masks):
     """Draw pictures beside their masks, and the last mask laid over its picture.
 
@@ -295,7 +296,7 @@ def show_masks(pictures, class_names=None, **masks):
     import matplotlib.pyplot as plt
     last = list(masks.values())[-1]
     columns = {'picture': pictures, **{title: [colorize(m) for m in mask] for title, mask in masks.items()}}
-    columns['overlay'] = [(.55 * p + .45 * colorize(m)).clip(0, 1) for p, m in zip(pictures, last)]
+    columns[f'overlay of {list(masks)[-1]}'] = [(.55 * p + .45 * colorize(m)).clip(0, 1) for p, m in zip(pictures, last)]
     height = 2.4 * pictures[0].shape[0] / pictures[0].shape[1]
     fig, axes = plt.subplots(len(pictures), len(columns), squeeze=False, layout='constrained',
                              figsize=(2.4 * len(columns), height * len(pictures) + .8))
@@ -303,8 +304,10 @@ def show_masks(pictures, class_names=None, **masks):
         column[0].set_title(title)
         for picture, ax in zip(drawn, column): ax.imshow(picture, vmin=0, vmax=1); ax.set_axis_off()
     if (n := last[0].shape[-1]) > 1:
-        patches = [plt.Rectangle((0, 0), 1, 1, color=color) for color in class_colors(n)]
-        fig.legend(patches, class_names or range(n), loc='outside lower center', ncols=min(n, 6), frameon=False)
+        legend = [*zip(class_names or range(n), class_colors(n))]
+        if any((m.sum(-1) == 0).any() for mask in masks.values() for m in mask): legend.append(('no label', 'black'))
+        patches = [plt.Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in legend]
+        fig.legend(handles=patches, loc='outside lower center', ncols=min(len(legend), 6), frameon=False)
     return finish(fig)
 
 def finish(fig):
@@ -361,7 +364,7 @@ def _rehearse(loader, sizes):
     results = [(loader.sample(i)[0].shape[:2], loader.pairs[i][0]) for i in tried]
     if loader.batch_size > 1: _check_sizes(results)
 
-# %% ../nbs/data.md #34f06a53
+# %% ../nbs/data.md #6d778c8e
 class SegDataLoader(PyDataset):
     """Batches of pictures and masks for `fit`, `evaluate` and `predict`.
 
@@ -454,7 +457,11 @@ class SegDataLoader(PyDataset):
 
         Returns:
             The matplotlib figure: picture, mask, overlay; colours and names of the classes.
+
+        Raises:
+            ValueError: `n` is no number of samples.
         """
+        n = whole('n', n, remedy='how many samples to draw')
         start = np.random.randint(len(self)) * self.batch_size
         xs, ys, _ = zip(*map(self.sample, self.order[start:start + min(n, self.batch_size)]))
         return show_masks(xs, self.class_names, mask=ys)
