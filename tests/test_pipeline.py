@@ -226,6 +226,16 @@ def test_settings_and_pyproject_tell_the_same():
     assert sorted(flavours) == ["keras", "tf.keras", "tf_keras", "tfmot"]
 
 
+def test_what_make_demo_takes_is_told_everywhere():
+    makefile, tutorial = (ROOT / "Makefile").read_text(), notebooks.by_name(notebooks.DEMO).read_text()
+    assert re.search(r"^export (.*)", makefile, re.M)[1].split() == list(notebooks.PARAMETERS)
+    example = re.search(r"make demo( [A-Z_]+=\S+){5}", makefile)[0]
+    assert re.findall(r"([A-Z_]+)=", example) == list(notebooks.PARAMETERS)
+    readme = (ROOT / "README.md").read_text()
+    assert example in readme and re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M) == list(notebooks.PARAMETERS)
+    assert all(f"'{name}'" in tutorial for name in notebooks.PARAMETERS)
+
+
 def test_every_link_between_notebooks_leads_somewhere():
     for md in [*notebooks.sources(), ROOT / "README.md"]:
         for _, target, _ in notebooks.LINK.findall(md.read_text()):
