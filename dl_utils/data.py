@@ -6,8 +6,8 @@ Docs: https://nikitashubin.github.io/dl_utils/data.html.md"""
 
 # %% auto #0
 __all__ = ['SHAPES', 'find_pairs', 'read_picture', 'read_mask', 'inspect_pairs', 'understand_values', 'values_of',
-           'count_classes', 'encode_mask', 'transform_pair', 'epoch_order', 'class_colors', 'colorize', 'show_masks',
-           'finish', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
+           'count_classes', 'encode_mask', 'transform_pair', 'epoch_order', 'class_colors', 'colorize', 'finish',
+           'show_masks', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
 
 # %% ../nbs/data.md #8067d4a0
 import math
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from .checks import between, whole
 from .keras_module import PyDataset
 
-# %% ../nbs/data.md #50ce36f2
+# %% ../nbs/data.md #8c4510e6
 _JUNK = {'thumbs.db', 'desktop.ini'}
 
 def _by_stem(folder):
@@ -41,6 +41,7 @@ def _by_stem(folder):
         found[file.stem] = file
     return found
 
+# %% ../nbs/data.md #af55afad
 def find_pairs(path):
     """Pair the files of `path/inp` with those of `path/out` by their stems.
 
@@ -281,7 +282,22 @@ def colorize(target):
     if target.shape[-1] == 1: return np.repeat(target, 3, axis=-1)
     return class_colors(target.shape[-1])[target.argmax(-1)] * (target.sum(-1, keepdims=True) > 0)
 
-# %% ../nbs/data.md #d695ac26
+# %% ../nbs/data.md #9fb82066
+def _explain_colors(fig, class_names, masks):
+    import matplotlib.pyplot as plt
+    n = masks[0].shape[-1]
+    legend = [*zip(class_names or range(n), class_colors(n))]
+    if any((mask.sum(-1) == 0).any() for mask in masks): legend.append(('no label', 'black'))
+    patches = [plt.Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in legend]
+    fig.legend(handles=patches, loc='outside lower center', ncols=min(len(legend), 6), frameon=False)
+
+def finish(fig):
+    """Give a figure back; in a notebook, whose cell shows what it returns, close it first, lest it be shown twice."""
+    import matplotlib.pyplot as plt
+    if 'inline' in plt.get_backend(): plt.close(fig)
+    return fig
+
+# %% ../nbs/data.md #565b914d
 def show_masks(pictures, class_names=None, **masks):
     """Draw pictures beside their masks, and the last mask laid over its picture.
 
@@ -303,18 +319,9 @@ def show_masks(pictures, class_names=None, **masks):
     for (title, drawn), column in zip(columns.items(), axes.T):
         column[0].set_title(title)
         for picture, ax in zip(drawn, column): ax.imshow(picture, vmin=0, vmax=1); ax.set_axis_off()
-    if (n := last[0].shape[-1]) > 1:
-        legend = [*zip(class_names or range(n), class_colors(n))]
-        if any((m.sum(-1) == 0).any() for mask in masks.values() for m in mask): legend.append(('no label', 'black'))
-        patches = [plt.Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in legend]
-        fig.legend(handles=patches, loc='outside lower center', ncols=min(len(legend), 6), frameon=False)
+    coloured = [m for mask in masks.values() for m in mask if m.shape[-1] > 1]
+    if coloured: _explain_colors(fig, class_names, coloured)
     return finish(fig)
-
-def finish(fig):
-    """Give a figure back; in a notebook, whose cell shows what it returns, close it first, lest it be shown twice."""
-    import matplotlib.pyplot as plt
-    if 'inline' in plt.get_backend(): plt.close(fig)
-    return fig
 
 # %% ../nbs/data.md #4fd8ded8
 def _check_arguments(loader):
