@@ -1,6 +1,12 @@
-# make demo [DATA=folder IGNORE=11]   train a first network; look into demo/
-# make test                           every notebook and every test
-# make test-all                       the same with the slow cells, and the benchmarks
+# make demo       train a first network, on shapes that it draws (about 3 minutes on 2 CPU cores); look into demo/
+# make demo DATA=folder IGNORE=255 NUM_CLASSES=4 BACKBONE=ResNet50 EPOCHS=20
+#                 the same on a folder with {train,val}/{inp,out}/; only DATA is needed:
+#                   IGNORE       value of pixels without a label       (all have one)
+#                   NUM_CLASSES  1 is one foreground class             (found from the masks)
+#                   BACKBONE     a network of Keras Applications       (MobileNetV2)
+#                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
+# make test       every notebook and every test (about 10 minutes)
+# make test-all   the same with the slow cells, and the benchmarks
 # make docs | colab | bench | clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -40,7 +46,7 @@ README.md: dl_utils/_modidx.py
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
 	@test -x $(RUN) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing dl_utils and its tools into $(VENV) (about 2 GB; once)"
+	@echo "installing dl_utils and its tools into $(VENV) (about 3.1 GB; once)"
 	@mkdir -p dl_utils && touch dl_utils/__init__.py  # an editable install maps only a package that is there
 	@$(RUN) -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@

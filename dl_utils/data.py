@@ -6,8 +6,8 @@ Docs: https://nikitashubin.github.io/dl_utils/data.html.md"""
 
 # %% auto #0
 __all__ = ['SHAPES', 'find_pairs', 'read_picture', 'read_mask', 'inspect_pairs', 'understand_values', 'values_of',
-           'count_classes', 'encode_mask', 'transform_pair', 'epoch_order', 'class_colors', 'colorize', 'show_masks',
-           'finish', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
+           'count_classes', 'encode_mask', 'transform_pair', 'epoch_order', 'class_colors', 'colorize', 'finish',
+           'show_masks', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
 
 # %% ../nbs/data.md #8067d4a0
 import math
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from .checks import between, whole
 from .keras_module import PyDataset
 
-# %% ../nbs/data.md #50ce36f2
+# %% ../nbs/data.md #8c4510e6
 _JUNK = {'thumbs.db', 'desktop.ini'}
 
 def _by_stem(folder):
@@ -41,6 +41,7 @@ def _by_stem(folder):
         found[file.stem] = file
     return found
 
+# %% ../nbs/data.md #af55afad
 def find_pairs(path):
     """Pair the files of `path/inp` with those of `path/out` by their stems.
 
@@ -182,7 +183,7 @@ def count_classes(path, ignore_index=None):
     infos = [info for p in paths for info in inspect_pairs(find_pairs(p))]
     return understand_values(values_of(infos, ignore_index))[0]
 
-# %% ../nbs/data.md #09011207
+# %% ../nbs/data.md #cb4f95b3
 def encode_mask(mask, num_classes=None, ignore_index=None, scale=1):
     """Turn a mask into what a loss is computed from.
 
@@ -210,8 +211,9 @@ def encode_mask(mask, num_classes=None, ignore_index=None, scale=1):
 
 def _outside(values, num_classes):
     worst = values.max() if values.max() >= num_classes else values.min()
+    white = ', if it is the white of black and white masks num_classes=None' if num_classes == 2 and worst >= 32 else ''
     return (f'value {worst} where num_classes={num_classes} allows 0 to {num_classes - 1}; if it marks pixels without '
-            f'a label pass ignore_index={worst}, if it is a class num_classes={worst + 1}')
+            f'a label pass ignore_index={worst}, if it is a class num_classes={worst + 1}{white}')
 
 # %% ../nbs/data.md #b9594541
 def transform_pair(transforms, picture, mask):
@@ -280,7 +282,22 @@ def colorize(target):
     if target.shape[-1] == 1: return np.repeat(target, 3, axis=-1)
     return class_colors(target.shape[-1])[target.argmax(-1)] * (target.sum(-1, keepdims=True) > 0)
 
-# %% ../nbs/data.md #669c1121
+# %% ../nbs/data.md #9fb82066
+def _explain_colors(fig, class_names, masks):
+    import matplotlib.pyplot as plt
+    n = masks[0].shape[-1]
+    legend = [*zip(class_names or range(n), class_colors(n))]
+    if any((mask.sum(-1) == 0).any() for mask in masks): legend.append(('no label', 'black'))
+    patches = [plt.Rectangle((0, 0), 1, 1, color=color, label=name) for name, color in legend]
+    fig.legend(handles=patches, loc='outside lower center', ncols=min(len(legend), 6), frameon=False)
+
+def finish(fig):
+    """Give a figure back; in a notebook, whose cell shows what it returns, close it first, lest it be shown twice."""
+    import matplotlib.pyplot as plt
+    if 'inline' in plt.get_backend(): plt.close(fig)
+    return fig
+
+# %% ../nbs/data.md #565b914d
 def show_masks(pictures, class_names=None, **masks):
     """Draw pictures beside their masks, and the last mask laid over its picture.
 
@@ -295,23 +312,16 @@ def show_masks(pictures, class_names=None, **masks):
     import matplotlib.pyplot as plt
     last = list(masks.values())[-1]
     columns = {'picture': pictures, **{title: [colorize(m) for m in mask] for title, mask in masks.items()}}
-    columns['overlay'] = [(.55 * p + .45 * colorize(m)).clip(0, 1) for p, m in zip(pictures, last)]
+    columns[f'overlay of {list(masks)[-1]}'] = [(.55 * p + .45 * colorize(m)).clip(0, 1) for p, m in zip(pictures, last)]
     height = 2.4 * pictures[0].shape[0] / pictures[0].shape[1]
     fig, axes = plt.subplots(len(pictures), len(columns), squeeze=False, layout='constrained',
                              figsize=(2.4 * len(columns), height * len(pictures) + .8))
     for (title, drawn), column in zip(columns.items(), axes.T):
         column[0].set_title(title)
         for picture, ax in zip(drawn, column): ax.imshow(picture, vmin=0, vmax=1); ax.set_axis_off()
-    if (n := last[0].shape[-1]) > 1:
-        patches = [plt.Rectangle((0, 0), 1, 1, color=color) for color in class_colors(n)]
-        fig.legend(patches, class_names or range(n), loc='outside lower center', ncols=min(n, 6), frameon=False)
+    coloured = [m for mask in masks.values() for m in mask if m.shape[-1] > 1]
+    if coloured: _explain_colors(fig, class_names, coloured)
     return finish(fig)
-
-def finish(fig):
-    """Give a figure back; in a notebook, whose cell shows what it returns, close it first, lest it be shown twice."""
-    import matplotlib.pyplot as plt
-    if 'inline' in plt.get_backend(): plt.close(fig)
-    return fig
 
 # %% ../nbs/data.md #4fd8ded8
 def _check_arguments(loader):
@@ -361,7 +371,7 @@ def _rehearse(loader, sizes):
     results = [(loader.sample(i)[0].shape[:2], loader.pairs[i][0]) for i in tried]
     if loader.batch_size > 1: _check_sizes(results)
 
-# %% ../nbs/data.md #34f06a53
+# %% ../nbs/data.md #6d778c8e
 class SegDataLoader(PyDataset):
     """Batches of pictures and masks for `fit`, `evaluate` and `predict`.
 
@@ -454,7 +464,11 @@ class SegDataLoader(PyDataset):
 
         Returns:
             The matplotlib figure: picture, mask, overlay; colours and names of the classes.
+
+        Raises:
+            ValueError: `n` is no number of samples.
         """
+        n = whole('n', n, remedy='how many samples to draw')
         start = np.random.randint(len(self)) * self.batch_size
         xs, ys, _ = zip(*map(self.sample, self.order[start:start + min(n, self.batch_size)]))
         return show_masks(xs, self.class_names, mask=ys)

@@ -31,10 +31,20 @@ def chosen_flavour():
     if given.strip().lower() in FLAVOURS: return given.strip().lower()
     raise ValueError(f"KERAS_MODULE={given!r} is no Keras; set it to one of {', '.join(map(repr, FLAVOURS))}")
 
-# %% ../nbs/keras_module.md #82e72298
-_INSTALL = {'tf_keras': 'dl_utils[tfmot]', 'tensorflow_model_optimization': 'dl_utils[tfmot]',
-            'jax': 'dl_utils[jax]', 'torch': 'dl_utils[torch]', 'ipywidgets': 'dl_utils[notebook]',
-            'keras_tuner': 'dl_utils[tuner]', 'psutil': 'dl_utils[bench]'}
+# %% ../nbs/keras_module.md #a0bf34c7
+_INSTALL = {  # extra: what is imported, and what pip calls it; the same stands in pyproject.toml
+    'tfmot': {'tf_keras': 'tf-keras>=2.20', 'tensorflow_model_optimization': 'tensorflow-model-optimization>=0.8'},
+    'notebook': {'ipywidgets': 'ipywidgets>=7.7', 'ipykernel': 'ipykernel'},
+    'jax': {'jax': 'jax'},
+    'torch': {'torch': 'torch'},
+    'tuner': {'keras_tuner': 'keras-tuner>=1.4.7'},
+    'bench': {'psutil': 'psutil'}}
+
+def _remedy(module):
+    for extra, packages in _INSTALL.items():
+        if module in packages:
+            return f"the extra {extra!r} of dl_utils brings it: pip install {' '.join(map(repr, packages.values()))}"
+    return f'pip install {module!r}'
 
 def need(module, purpose):
     """Import a module that only some parts need.
@@ -52,9 +62,8 @@ def need(module, purpose):
     try: return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or module).split('.')[0]
-        what = _INSTALL.get(missing, missing)
-        raise ImportError(f"{purpose} needs the package {missing!r}, which is not installed: "
-                          f"pip install '{what}'", name=missing) from error
+        raise ImportError(f"{purpose} needs the package {missing!r}, which is not installed; {_remedy(missing)}",
+                          name=missing) from error
 
 # %% ../nbs/keras_module.md #c50965b0
 def import_keras(flavour):

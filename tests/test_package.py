@@ -1,13 +1,16 @@
 """The package as others meet it: what importing it costs, what is in the wheel, and networks that travel between processes."""
+import ast
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import notebooks
 import pytest
 
+EXTRAS = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 FLAVOURS = ["keras", "tf.keras", "tf_keras", "tfmot"]
 
 
@@ -26,12 +29,12 @@ def test_wheel(tmp_path):
     assert not [name for name in wheel.namelist() if name.startswith(("tests", "tools", "nbs"))]
     metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     extras = set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.M))
-    assert extras == {"tfmot", "notebook", "jax", "torch", "tuner", "bench", "docs", "dev"}
+    assert extras == set(EXTRAS) == {"tfmot", "notebook", "jax", "torch", "tuner", "bench", "docs", "dev"}
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_network_travels_to_another_process(python, flavour, tmp_path):
-    """Saved here, loaded there in safe mode: equal predictions, for a size that is no multiple of 32."""
+    """Saved here, loaded there in safe mode, once its layers are imported: equal predictions, for a size that is no multiple of 32."""
     python("""
         import numpy as np
         from dl_utils.keras_utils import UNet
@@ -42,8 +45,11 @@ def test_a_network_travels_to_another_process(python, flavour, tmp_path):
         """, flavour)
     python("""
         import numpy as np
-        import dl_utils.models.layers
         from dl_utils.keras_module import keras
+        try: keras.models.load_model('net.keras', compile=False)
+        except Exception: pass
+        else: raise AssertionError('loaded without the import that README and tutorial ask for')
+        import dl_utils.models.layers
         expected = np.load('expected.npz')
         for suffix in '.keras', '.h5':
             net = keras.models.load_model('net' + suffix, compile=False)
@@ -76,4 +82,14 @@ def test_an_extra_that_is_missing_is_named(python):
                                     ("keras", "jax", "jax")]:
         env = {"KERAS_BACKEND": "jax"} if package == "jax" else {}
         done = python(f"import sys; sys.modules[{package!r}] = None\nimport dl_utils.data", flavour, check=False, **env)
-        assert f"pip install 'dl_utils[{extra}]'" in done.stderr.splitlines()[-1], done.stderr
+        packages = " ".join(map(repr, EXTRAS[extra]))
+        assert done.stderr.splitlines()[-1].endswith(f"the extra {extra!r} of dl_utils brings it: pip install {packages}"), done.stderr
+
+
+def test_what_is_told_to_install_is_what_the_extras_hold(python):
+    """PyPI's dl_utils is another project, so the messages name packages; they must be those of pyproject.toml."""
+    told = ast.literal_eval(python("from dl_utils import keras_module; print(keras_module._INSTALL)"))
+    assert {extra: list(packages.values()) for extra, packages in told.items()} == {
+        extra: packages for extra, packages in EXTRAS.items() if extra not in ("docs", "dev")}  # these are for work on it
+    for packages in told.values():
+        for module, package in packages.items(): assert re.match(r"[\w-]+", package)[0].replace("-", "_") == module

@@ -188,6 +188,33 @@ def test_execution_keeps_outputs_and_leaves_nothing(workshop):
     assert notebooks.executed(md).cells[1].outputs != done.cells[1].outputs  # run again
 
 
+def test_a_demo_replaces_the_last_one_whole_or_not_at_all(workshop, monkeypatch, capsys):
+    """What is in `demo/` comes from one run; one that fails leaves it alone and says so."""
+    workshop.write(notebooks.DEMO, """
+        # Demo
+
+        ```python
+        import os, pathlib
+        out, epochs = pathlib.Path(os.environ['DEMO_OUT']), os.environ['EPOCHS']
+        (out / 'shapes').mkdir()
+        (out / 'curves.png').write_text(epochs)
+        (out / 'scores.json').write_text('{"loss": %d}' % int(epochs))
+        ```
+        """)
+    demo, files = workshop.root / "demo", ["01_segmentation.html", "01_segmentation.ipynb", "curves.png", "scores.json"]
+    monkeypatch.setenv("DEMO_OUT", str(workshop.root / "mine"))  # a variable of the notebook, not of `make demo`
+    for epochs in "1", "2":
+        monkeypatch.setenv("EPOCHS", epochs)
+        notebooks.demo()
+        assert sorted(p.name for p in demo.iterdir()) == files and (demo / "curves.png").read_text() == epochs
+        assert f"loss {epochs}.000" in capsys.readouterr().out
+    before = {p.name: p.read_bytes() for p in demo.iterdir()}
+    monkeypatch.setenv("EPOCHS", "three")
+    with pytest.raises(SystemExit, match="(?s)invalid literal.*_build/failed/keras.*demo/ is left as it was"): notebooks.demo()
+    assert {p.name: p.read_bytes() for p in demo.iterdir()} == before
+    assert not (workshop.root / "mine").exists() and not list(notebooks.BUILD.glob("demo-*"))
+
+
 def test_settings_and_pyproject_tell_the_same():
     publish, urls = notebooks.PUBLISH, PROJECT["project"]["urls"]
     assert urls["Repository"] == f"https://github.com/{publish['user']}/{publish['repo']}"
@@ -197,6 +224,16 @@ def test_settings_and_pyproject_tell_the_same():
     assert set(notebooks.RUN["smoke_notebooks"].split()) <= names
     flavours = notebooks.RUN["flavours"].split() + notebooks.RUN["smoke_flavours"].split()
     assert sorted(flavours) == ["keras", "tf.keras", "tf_keras", "tfmot"]
+
+
+def test_what_make_demo_takes_is_told_everywhere():
+    makefile, tutorial = (ROOT / "Makefile").read_text(), notebooks.by_name(notebooks.DEMO).read_text()
+    assert re.search(r"^export (.*)", makefile, re.M)[1].split() == list(notebooks.PARAMETERS)
+    example = re.search(r"make demo( [A-Z_]+=\S+){5}", makefile)[0]
+    assert re.findall(r"([A-Z_]+)=", example) == list(notebooks.PARAMETERS)
+    readme = (ROOT / "README.md").read_text()
+    assert example in readme and re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M) == list(notebooks.PARAMETERS)
+    assert all(f"'{name}'" in tutorial for name in notebooks.PARAMETERS)
 
 
 def test_every_link_between_notebooks_leads_somewhere():

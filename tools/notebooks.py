@@ -10,7 +10,7 @@
 
 The work is done by jupytext, nbdev, nbclient and nbconvert; this file only joins them.
 """
-import argparse, configparser, hashlib, json, os, re, shutil, subprocess, sys, tempfile, time
+import argparse, configparser, functools, hashlib, json, os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +106,7 @@ def export():
         nb_export(md.with_suffix(".ipynb"), lib_path=LIB, mod_maker=FromMarkdown)
     add_init(LIB)
     _build_modidx()
+    package_bytes.cache_clear()
 
 
 LINK = re.compile(r"(\]\()([^)\s:#]+\.md)((?:#[^)\s]*)?\))")
@@ -212,15 +213,19 @@ def clean_env(tmp, flavour="keras", **extra):
     return env
 
 
+@functools.cache
+def package_bytes(lib):
+    return b"".join(py.read_bytes() for py in sorted(lib.rglob("*.py")))
+
+
 def fingerprint(md):
     """What an executed copy depends on: the notebook and the package."""
-    digest = hashlib.sha1(md.read_bytes())
-    for py in sorted(LIB.rglob("*.py")): digest.update(py.read_bytes())
-    return digest.hexdigest()
+    return hashlib.sha1(md.read_bytes() + package_bytes(LIB)).hexdigest()
 
 
-def executed_path(md, flavour):
-    return BUILD / "executed" / flavour / f"{name_of(md)}.ipynb"
+def result_path(kind, md, flavour):
+    """Where a notebook is kept after its run; `kind` is "executed" or "failed"."""
+    return BUILD / kind / flavour / f"{name_of(md)}.ipynb"
 
 
 # What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, and its advice about
@@ -235,10 +240,6 @@ def drop_native_logs(nb):
         for out in cell.outputs:
             if out.output_type == "stream": out.text = NATIVE_LOG.sub("", out.text)
         cell.outputs = [out for out in cell.outputs if out.output_type != "stream" or out.text.strip()]
-
-
-def failed_path(md, flavour):
-    return BUILD / "failed" / flavour / f"{name_of(md)}.ipynb"
 
 
 def warnings_in(nb):
@@ -265,7 +266,7 @@ def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=(), out=Non
                 print(NATIVE_LOG.sub("", msg["content"]["text"]), end="", flush=True)
             return super().process_message(msg, cell, cell_index)
 
-    nb, done = notebook(md), out or executed_path(md, flavour)
+    nb, done = notebook(md), out or result_path("executed", md, flavour)
     for cell in nb.cells:
         if cell.cell_type != "code": continue
         marks = directives(cell.source)
@@ -299,7 +300,7 @@ def failure(md, flavour, nb, error, cell=None):
     failed = [c for c in nb.cells if any(o.output_type == "error" for o in c.get("outputs", []))]
     ran = [c for c in nb.cells if c.cell_type == "code" and "execution" in c.metadata]
     cell = cell or (failed or ran[-1:] or nb.cells)[0]
-    kept = failed_path(md, flavour)
+    kept = result_path("failed", md, flavour)
     kept.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, kept)
     line = cell_lines(md, nb)[nb.cells.index(cell)]
@@ -316,7 +317,7 @@ def failure(md, flavour, nb, error, cell=None):
 def executed(md, flavour="keras", **kwargs):
     """The executed copy of a notebook; run now only if none is there or it is stale."""
     import nbformat
-    done = executed_path(md, flavour)
+    done = result_path("executed", md, flavour)
     if done.exists():
         nb = nbformat.read(done, as_version=4)
         if nb.metadata.get("dl_utils", {}).get("fingerprint") == fingerprint(md): return nb
@@ -334,21 +335,26 @@ def html(nb, path):
 
 
 def demo():
+    """The tutorial, run into a folder of its own; only what a whole run has made replaces what is in `demo/`."""
     import nbformat
-    out = ROOT / "demo"
-    out.mkdir(exist_ok=True)
-    started = time.time()
     given = {k: os.environ[k] for k in PARAMETERS if os.environ.get(k)}
-    try:
-        done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(out)},
-                       out=out / f"{Path(DEMO).name}.ipynb")
-    except CellFailed as error:  # mostly the data are to blame, not the notebook: no traceback
-        sys.exit(f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by NUM_CLASSES=…. "
-                 f"The notebook as far as it ran: {failed_path(by_name(DEMO), 'keras').relative_to(ROOT)})")
-    html(nbformat.read(done, as_version=4), out / f"{done.stem}.html")
-    scores = json.loads((out / "scores.json").read_text())
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="demo-", dir=BUILD) as made:
+        made = Path(made)
+        try:
+            done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(made)},
+                           out=made / f"{Path(DEMO).name}.ipynb")
+        except CellFailed as error:  # mostly the data are to blame, not the notebook: no traceback
+            kept = result_path("failed", by_name(DEMO), "keras").relative_to(ROOT)
+            sys.exit(f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by NUM_CLASSES=…, where 1 "
+                     f"stands for None. The notebook as far as it ran: {kept}. demo/ is left as it was.)")
+        html(nbformat.read(done, as_version=4), made / f"{done.stem}.html")
+        scores = json.loads((made / "scores.json").read_text())
+        shown = [ROOT / "demo" / p.name for p in sorted(made.iterdir()) if p.is_file()]  # no folder: the set of shapes
+        shown[0].parent.mkdir(exist_ok=True)
+        for path in shown: shutil.move(made / path.name, path)
     print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-    print("\n".join(f"  {p.relative_to(ROOT)}" for p in sorted(out.iterdir()) if p.stat().st_mtime >= started - 1))
+    print("\n".join(f"  {path.relative_to(ROOT)}" for path in shown))
 
 
 def published(md, run=True):
