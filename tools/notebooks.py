@@ -266,6 +266,9 @@ def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=(), out=Non
                 print(NATIVE_LOG.sub("", msg["content"]["text"]), end="", flush=True)
             return super().process_message(msg, cell, cell_index)
 
+    def timeout(cell):
+        return RUN.getint("slow_cell_timeout" if "slow" in directives(cell.source) else "cell_timeout")
+
     nb, done = notebook(md), out or result_path("executed", md, flavour)
     for cell in nb.cells:
         if cell.cell_type != "code": continue
@@ -278,7 +281,7 @@ def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=(), out=Non
         work.mkdir()
         # IPC, since ipykernel warns of TCP without encryption; the path is absolute, or each process makes its own
         config = Config(KernelManager={"transport": "ipc", "ip": f"{tmp}/kernel"})
-        client = Client(nb, config=config, kernel_name="python3", timeout=RUN.getint("cell_timeout"), coalesce_streams=True,
+        client = Client(nb, config=config, kernel_name="python3", timeout_func=timeout, coalesce_streams=True,
                         skip_cells_with_tag="skip-execution", resources={"metadata": {"path": str(cwd or work)}})
         try:
             client.execute(env=clean_env(tmp, flavour, **dict(env)))
