@@ -13,17 +13,17 @@ __all__ = ['INTERPOLATIONS', 'MOMENTUM', 'POOLINGS', 'pad_edge', 'rounded', 'Pad
 from ..checks import between, one_of, whole
 from ..keras_module import keras, load_application_layers, ops, register
 
-# %% ../../nbs/models/layers.md #4bdc8b1a
+# %% ../../nbs/models/layers.md #60120338
 def pad_edge(x, axis, multiple):
     """Extend one axis to a multiple of `multiple` by repeating its last slice."""
     size = ops.shape(x)[axis]
-    wanted = -(-size // multiple) * multiple
+    wanted = (size + multiple - 1) // multiple * multiple  # nothing negative: ONNX divides towards zero
     if isinstance(size, int) and wanted == size: return x
     return ops.take(x, ops.minimum(ops.arange(wanted), size - 1), axis=axis)
 
 def rounded(size, multiple):
     """`size` rounded up to a multiple; None stays None."""
-    return None if size is None else -(-size // multiple) * multiple
+    return None if size is None else (size + multiple - 1) // multiple * multiple
 
 # %% ../../nbs/models/layers.md #b36582cf
 @register
