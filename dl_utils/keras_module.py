@@ -31,14 +31,17 @@ def chosen_flavour():
     if given.strip().lower() in FLAVOURS: return given.strip().lower()
     raise ValueError(f"KERAS_MODULE={given!r} is no Keras; set it to one of {', '.join(map(repr, FLAVOURS))}")
 
-# %% ../nbs/keras_module.md #a0bf34c7
+# %% ../nbs/keras_module.md #ccc02b44
 _INSTALL = {  # extra: what is imported, and what pip calls it; the same stands in pyproject.toml
     'tfmot': {'tf_keras': 'tf-keras>=2.20', 'tensorflow_model_optimization': 'tensorflow-model-optimization>=0.8'},
     'notebook': {'ipywidgets': 'ipywidgets>=7.7', 'ipykernel': 'ipykernel'},
     'jax': {'jax': 'jax'},
     'torch': {'torch': 'torch'},
     'tuner': {'keras_tuner': 'keras-tuner>=1.4.7'},
-    'bench': {'psutil': 'psutil'}}
+    'tflite': {'ai_edge_litert': 'ai-edge-litert'},
+    'onnx': {'onnx': 'onnx', 'onnxruntime': 'onnxruntime', 'tf2onnx': 'tf2onnx'},
+    'bench': {'psutil': 'psutil', 'keras_hub': 'keras-hub', 'segmentation_models': 'segmentation-models',
+              'segmentation_models_pytorch': 'segmentation-models-pytorch'}}
 
 def _remedy(module):
     for extra, packages in _INSTALL.items():
@@ -124,7 +127,7 @@ def is_keras_3(keras):
     """Whether a Keras module is of the third generation."""
     return hasattr(keras, 'ops')
 
-# %% ../nbs/keras_module.md #e44c2e7a
+# %% ../nbs/keras_module.md #11fd5d57
 def _keras_2_ops():
     """The part of `keras.ops` that the library uses, for Keras 2, on TensorFlow."""
     import tensorflow as tf
@@ -135,7 +138,7 @@ def _keras_2_ops():
         convert_to_numpy=lambda x: x.numpy() if hasattr(x, 'numpy') else x,
         take=lambda x, indices, axis: tf.gather(x, indices, axis=axis),
         flip=lambda x, axis: tf.reverse(x, [axis]),
-        argmax=lambda x, axis: tf.argmax(x, axis=axis, output_type=tf.int32))
+        top_k=tf.math.top_k)
 
 def get_ops(keras):
     """`keras.ops`, or its like for Keras 2."""

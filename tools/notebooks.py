@@ -230,7 +230,7 @@ def result_path(kind, md, flavour):
 
 # What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, and its advice about
 # retracing, which a notebook that tries several networks on one picture each can't follow
-NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|"
+NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|INFO: Created TensorFlow Lite|"
                         r"WARNING:tensorflow:\d+ out of the last \d+ calls).*\n?", re.M)
 
 

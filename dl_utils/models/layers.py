@@ -128,7 +128,7 @@ class ReverseChannels(keras.layers.Layer):
     def call(self, x): return ops.flip(x, axis=-1)
     def compute_output_shape(self, shape): return shape
 
-# %% ../../nbs/models/layers.md #c986c9d2
+# %% ../../nbs/models/layers.md #99476862
 @register
 class ArgMax(keras.layers.Layer):
     """The class of each pixel: the channel of the largest logit; of a single channel, whether its logit is positive.
@@ -137,7 +137,7 @@ class ArgMax(keras.layers.Layer):
     """
     def call(self, x):
         if x.shape[-1] == 1: return ops.cast(x[..., 0] > 0, 'int32')
-        return ops.cast(ops.argmax(x, axis=-1), 'int32')
+        return ops.cast(ops.top_k(x, k=1)[1][..., 0], 'int32')  # Keras 3's argmax minds -0.0 by bits, which TFLite can't
 
 # %% ../../nbs/models/layers.md #6cb8ce3d
 def NamingLayer(name):
