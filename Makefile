@@ -31,8 +31,12 @@ test: build
 test-all: build
 	@FLAGS=slow $(RUN) -m pytest -n 2
 
-docs colab bench: build
+docs colab: build
 	@$(RUN) tools/notebooks.py $@
+
+bench: build  # the peers, PyTorch among them: several GB
+	@$(RUN) -m pip install --disable-pip-version-check -e '.[bench]'
+	@$(RUN) tools/notebooks.py bench
 
 # Everything that is made from the notebooks; a missing package or a newer source makes it anew.
 dl_utils/_modidx.py: $(SOURCES) $(sort $(dir $(SOURCES))) tools/notebooks.py pyproject.toml settings.ini $(VENV)/.installed

@@ -60,7 +60,7 @@ def compare(model, run, tolerance=1e-4, seed=0):
     if difference <= tolerance: return float(difference)
     raise RuntimeError(f'{model.name} and its converted form differ by {difference:.2g} (tolerance={tolerance}); the file is not usable')
 
-# %% ../nbs/export.md #0c90af20
+# %% ../nbs/export.md #832b1d10
 def load_tflite(path):
     """A TensorFlow Lite file as a function of one array.
 
@@ -70,7 +70,9 @@ def load_tflite(path):
     Returns:
         Function from an array to an array.
     """
-    interpreter = _interpreter()(model_path=str(path))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='[^a-z]*Warning: tf.lite.Interpreter is deprecated')
+        interpreter = _interpreter()(model_path=str(path))
     interpreter.allocate_tensors()
     (start,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
     def run(x):
@@ -81,11 +83,10 @@ def load_tflite(path):
 
 def _interpreter():
     try: from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        warnings.filterwarnings('ignore', message='[^a-z]*Warning: tf.lite.Interpreter is deprecated')
-        Interpreter = need('tensorflow', 'a TensorFlow Lite file').lite.Interpreter
+    except ImportError: return need('tensorflow', 'a TensorFlow Lite file').lite.Interpreter
     return Interpreter
 
+# %% ../nbs/export.md #56e5b52e
 def save_tflite(model, path, tolerance=1e-4):
     """Write a network as a float TensorFlow Lite file, and compare it with the network.
 
@@ -105,11 +106,19 @@ def save_tflite(model, path, tolerance=1e-4):
     if None in shape[1:]: raise ValueError(f'{model.name} takes {shape}; TensorFlow Lite needs one size: fix_size(model, height, width)')
     tf = need('tensorflow', 'TensorFlow Lite')
     with contextlib.redirect_stdout(io.StringIO()): content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    Path(path).write_bytes(content)
-    compare(model, load_tflite(path), tolerance)
+    return _handed_out(path, lambda new: Path(new).write_bytes(content), lambda new: compare(model, load_tflite(new), tolerance))
+
+def _handed_out(path, write, check):
+    "Written and checked beside, then moved to its place"
+    new = Path(path).with_name('new-' + Path(path).name)
+    try:
+        write(new)
+        check(new)
+        new.replace(path)
+    finally: new.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/export.md #ac10f1e5
+# %% ../nbs/export.md #2afb64aa
 def load_onnx(path):
     """An ONNX file as a function of one array, run by onnxruntime on the CPU."""
     runtime = need('onnxruntime', 'an ONNX file')
@@ -134,11 +143,10 @@ def save_onnx(model, path, tolerance=1e-4):
         RuntimeError: the file answers otherwise than the network.
     """
     tf2onnx = need('tf2onnx', 'ONNX')
+    def write(new):
+        if not is_keras_3(keras): return tf2onnx.convert.from_keras(model, output_path=str(new))
+        model(np.zeros([n or 64 for n in tuple(model.inputs[0].shape)], 'float32'))  # Keras exports what was called once
+        model.export(str(new), format='onnx', verbose=False)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*np.object', category=FutureWarning)  # of tf2onnx's own
-        if is_keras_3(keras):
-            model(np.zeros([n or 64 for n in tuple(model.inputs[0].shape)], 'float32'))  # Keras exports what was called once
-            model.export(str(path), format='onnx', verbose=False)
-        else: tf2onnx.convert.from_keras(model, output_path=str(path))
-    compare(model, load_onnx(path), tolerance)
-    return path
+        return _handed_out(path, write, lambda new: compare(model, load_onnx(new), tolerance))

@@ -31,7 +31,7 @@ def chosen_flavour():
     if given.strip().lower() in FLAVOURS: return given.strip().lower()
     raise ValueError(f"KERAS_MODULE={given!r} is no Keras; set it to one of {', '.join(map(repr, FLAVOURS))}")
 
-# %% ../nbs/keras_module.md #ccc02b44
+# %% ../nbs/keras_module.md #bb6cdf20
 _INSTALL = {  # extra: what is imported, and what pip calls it; the same stands in pyproject.toml
     'tfmot': {'tf_keras': 'tf-keras>=2.20', 'tensorflow_model_optimization': 'tensorflow-model-optimization>=0.8'},
     'notebook': {'ipywidgets': 'ipywidgets>=7.7', 'ipykernel': 'ipykernel'},
@@ -40,7 +40,7 @@ _INSTALL = {  # extra: what is imported, and what pip calls it; the same stands 
     'tuner': {'keras_tuner': 'keras-tuner>=1.4.7'},
     'tflite': {'ai_edge_litert': 'ai-edge-litert'},
     'onnx': {'onnx': 'onnx', 'onnxruntime': 'onnxruntime', 'tf2onnx': 'tf2onnx'},
-    'bench': {'psutil': 'psutil', 'keras_hub': 'keras-hub', 'segmentation_models': 'segmentation-models',
+    'bench': {'keras_hub': 'keras-hub', 'segmentation_models': 'segmentation-models',
               'segmentation_models_pytorch': 'segmentation-models-pytorch'}}
 
 def _remedy(module):
@@ -188,14 +188,13 @@ def registrar(keras):
     """A class decorator that registers a layer, loss, metric or function under the package name `dl_utils`."""
     return keras.utils.register_keras_serializable('dl_utils')
 
-# %% ../nbs/keras_module.md #5d6f74b5
+# %% ../nbs/keras_module.md #a852a8b1
 def load_application_layers(keras):
-    """Let Keras 2 find the layers that live in its applications when it loads a network; Keras 3 finds them by itself.
+    """Let Keras find the layers that live in its applications when it loads a network.
 
     Returns:
         The names of those that were registered.
     """
-    if is_keras_3(keras): return []
     modules = [module for name, module in sorted(vars(keras.applications).items()) if isinstance(module, ModuleType)]
     modules = [sys.modules[f.__module__] for module in modules for f in vars(module).values() if isinstance(f, FunctionType)]
     layers = {cls.__name__: cls for module in modules for cls in vars(module).values()

@@ -33,27 +33,42 @@ def test_wheel(tmp_path):
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_network_travels_to_another_process(python, flavour, tmp_path):
-    """Saved here, loaded there in safe mode, once its layers are imported: equal predictions, for a size that is no multiple of 32."""
+def test_networks_travel_to_another_process(python, flavour, tmp_path):
+    """Saved here, loaded there in safe mode, once their layers are imported: equal predictions, for a size that is no multiple of 32."""
     python("""
         import numpy as np
-        from dl_utils.keras_utils import UNet
-        net = UNet('MobileNetV2', (None, None, 3), out_filters=3, weights=None)
+        from dl_utils.keras_utils import Deeplabv3Plus, UNet, backbone_with_preprop, keras, make_fractal_unet
+        backbone = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(64, 64, 3), alpha=.35)
         x = np.random.default_rng(0).random((1, 50, 70, 3), 'float32')
-        for suffix in '.keras', '.h5': net.save('net' + suffix)
-        np.savez('expected.npz', x=x, y=net.predict(x, verbose=0))
+        expected = dict(x=x)
+        for make in UNet, Deeplabv3Plus, make_fractal_unet:
+            for nested in False, True:
+                net = make(backbone, (None, None, 3), out_filters=3, use_submodels=nested)
+                name = f'{net.name}-{nested}'
+                for suffix in '.keras', '.h5': net.save(name + suffix)
+                expected[name] = net.predict(x, verbose=0)
+        others = {name: UNet(name, (None, None, 3), weights=None) for name in ('MobileNetV3Small', 'ConvNeXtTiny')}
+        others['calm'] = backbone_with_preprop('EfficientNetB0', weights=None)
+        for name, net in others.items():
+            for suffix in '.keras', '.h5': net.save(name + suffix)
+            expected[name] = net.predict(x, verbose=0)
+        np.savez('expected.npz', **expected)
         """, flavour)
     python("""
         import numpy as np
         from dl_utils.keras_module import keras
-        try: keras.models.load_model('net.keras', compile=False)
+        try: keras.models.load_model('unet-False.keras', compile=False)
         except Exception: pass
         else: raise AssertionError('loaded without the import that README and tutorial ask for')
         import dl_utils.models.layers
-        expected = np.load('expected.npz')
-        for suffix in '.keras', '.h5':
-            net = keras.models.load_model('net' + suffix, compile=False)
-            assert np.abs(net.predict(expected['x'], verbose=0) - expected['y']).max() <= 1e-6, suffix
+        expected = dict(np.load('expected.npz'))
+        x = expected.pop('x')
+        assert len(expected) == 9
+        for name, y in expected.items():
+            for suffix in '.keras', '.h5':
+                net = keras.models.load_model(name + suffix, compile=False)
+                assert np.abs(net.predict(x, verbose=0) - y).max() <= 1e-6, name + suffix
+        assert (np.asarray(net(x, training=True)) == np.asarray(net(x, training=False))).all()
         """, flavour)
 
 

@@ -7,11 +7,11 @@ Docs: https://nikitashubin.github.io/dl_utils/models/deeplab.html.md"""
 # %% auto #0
 __all__ = ['sharpen', 'Deeplabv3Plus']
 
-# %% ../../nbs/models/deeplab.md #8368e19f
+# %% ../../nbs/models/deeplab.md #6e1cf3b3
 from ..checks import one_of, whole
 from ..keras_module import keras
 from .assembly import assemble
-from .layers import Resizing2DLike, conv_bn, resize_like, spatial_pyramid_pooling
+from .layers import Resizing2DLike, check_rates, conv_bn, resize_like, spatial_pyramid_pooling
 
 # %% ../../nbs/models/deeplab.md #187d8f10
 def sharpen(x, fine, filters=256, fine_filters=48, separable=True, exact=True):
@@ -35,15 +35,15 @@ def sharpen(x, fine, filters=256, fine_filters=48, separable=True, exact=True):
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #9a8adef6
+# %% ../../nbs/models/deeplab.md #bdf2d0f2
 def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=256, dilation_rates=None,
                   output_stride=16, decoder_stride=4, decoder_filters=48, separable=True, dropout=0., spatial_dropout=False,
                   weights='imagenet', freeze_backbone=False, use_submodels=False, input_tensor=None, name='deeplabv3plus'):
     """Build a DeepLabV3+ on a backbone ([Chen et al., 2018](https://arxiv.org/abs/1802.02611)).
 
     Args:
-        backbone: constructor of Keras Applications, its name, or a built network, of which a dilated copy is made.
-        input_shape: `(height, width, 3)`; any size from 32 on, None where it is not known.
+        backbone: constructor of Keras Applications, its name, or a built network; where dilation changes its layers they are copied.
+        input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
             class of each pixel, int32 `(batch, height, width)`, for deployment.
@@ -57,7 +57,8 @@ def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
         weights: of the backbone: 'imagenet', None (random) or the path of a file.
-        freeze_backbone: leave the backbone's weights as they are.
+        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
+            wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in the place of `input_shape`.
         name: of the network.
@@ -71,6 +72,7 @@ def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation
     one_of('output_stride', output_stride, (4, 8, 16, 32))
     one_of('decoder_stride', decoder_stride, (None, 1, 2, 4, 8, 16, 32))
     for argument, value in ('filters', filters), ('decoder_filters', decoder_filters): whole(argument, value)
+    if dilation_rates is not None: check_rates(dilation_rates)
     rates = dilation_rates or [1] + [max(1, round(reach / output_stride)) for reach in (96, 192, 288)]
 
     def decode(picture, maps, exact):

@@ -7,13 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/models/dilation.html.md"""
 # %% auto #0
 __all__ = ['dilation_plan', 'dilate']
 
-# %% ../../nbs/models/dilation.md #2588a478
+# %% ../../nbs/models/dilation.md #a699ec5f
 from ..checks import one_of
 from ..keras_module import keras, tensor_source
 from .backbones import map_strides
-from .surgery import all_tensors, edit, functional, is_nested, key_of, one, run_again
+from .surgery import all_tensors, functional, key_of, reapply
 
-# %% ../../nbs/models/dilation.md #bbdb97d3
+# %% ../../nbs/models/dilation.md #37d031fb
 def dilation_plan(model, output_stride):
     """What is to be changed in each layer.
 
@@ -23,39 +23,51 @@ def dilation_plan(model, output_stride):
 
     Returns:
         Dict from a layer's name to new entries of its configuration.
+
+    Raises:
+        ValueError: a layer is called on several strides, and would have to be changed for one of them only.
     """
     strides, plan = map_strides(model.outputs), {}
     for tensor in all_tensors(model.outputs):
         (layer, inputs), after = tensor_source(tensor), strides.get(key_of(tensor))
         before = max((strides[key_of(t)] for t in inputs if key_of(t) in strides), default=None)
         size = getattr(layer, 'kernel_size', None) or getattr(layer, 'pool_size', None)
-        if not before or not after or not isinstance(size, tuple) or max(before, after) <= output_stride: continue
-        new = plan[layer.name] = {}
-        if after > before: new['strides'] = [int(max(1, output_stride / before))] * 2
+        if not before or not after or not isinstance(size, tuple): continue
+        new = {}
+        if after > before and after > output_stride: new['strides'] = [int(max(1, output_stride / before))] * 2
         if hasattr(layer, 'kernel_size') and before > output_stride and max(size) > 1:
             new['dilation_rate'] = [int(rate * before / output_stride) for rate in layer.dilation_rate]
-        source = tensor_source(inputs[0])[0]
-        padded = type(source).__name__ == 'ZeroPadding2D'
-        if padded: plan[source.name] = {'padding': [[0, 0], [0, 0]]}
-        if padded or after > before: new['padding'] = 'same'
-    return plan
+        if max(before, after) > output_stride:
+            source = tensor_source(inputs[0])[0]
+            padded = type(source).__name__ == 'ZeroPadding2D'
+            if padded: plan[source.name] = {'padding': [[0, 0], [0, 0]]}
+            if padded or after > before: new['padding'] = 'same'
+        if plan.setdefault(layer.name, new) != new:
+            raise ValueError(f'{layer.name} is called on maps of several strides, and with output_stride={output_stride} only some of '
+                             'its calls would change, so that it can share no weights; take output_stride=32')
+    return {name: change for name, change in plan.items() if change}
 
-# %% ../../nbs/models/dilation.md #5f087cd0
+# %% ../../nbs/models/dilation.md #c622783e
 def dilate(model, output_stride=16):
-    """A copy of a network whose maps get no coarser than `output_stride`.
+    """A network whose maps get no coarser than `output_stride`.
 
     Args:
         model: a functional network for pictures; it stays as it is.
         output_stride: 4, 8, 16 or 32.
 
     Returns:
-        A flat functional network with the same weights, copied.
+        A flat functional network with the same weights: layers that are changed are copies, all others are shared.
 
     Raises:
-        TypeError, ValueError: no functional network for pictures; another `output_stride`.
+        TypeError, ValueError: no functional network for pictures; another `output_stride`; a layer that can't be changed.
     """
     one_of('output_stride', output_stride, (4, 8, 16, 32))
-    if any(map(is_nested, functional(model).layers)):
-        model = keras.Model(one(model.inputs), one(run_again(model, model.inputs)), name=model.name)
-    plan = dilation_plan(model, output_stride)
-    return edit(model, lambda place, config: config.update(plan.get(config['name'], {})))
+    start = keras.Input(tuple(functional(model).inputs[0].shape)[1:])
+    flat = reapply(model, start)
+    new = {name: _changed(flat.get_layer(name), change) for name, change in dilation_plan(flat, output_stride).items()}
+    if not new: return flat
+    fine = reapply(flat, keras.Input(tuple(start.shape)[1:]), lambda layer: new.get(layer.name, layer))
+    for name, layer in new.items(): layer.set_weights(flat.get_layer(name).get_weights())
+    return fine
+
+def _changed(layer, change): return type(layer).from_config(layer.get_config() | change)

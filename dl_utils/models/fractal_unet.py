@@ -103,7 +103,7 @@ def fractal_decode(picture, maps, filters=16, latent_filters=32, dropout=0., spa
             heard, filters, latent_filters, dropout, spatial_dropout, exact, name=f'column{column}_stride{2 ** level}')
     return result[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #698d1a13
+# %% ../../nbs/models/fractal_unet.md #996897a1
 def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=16, latent_filters=32,
                       inner_dropout=0., dropout=0., spatial_dropout=False, weights='imagenet', freeze_backbone=False,
                       use_submodels=False, input_tensor=None, name='fractal_unet'):
@@ -111,7 +111,7 @@ def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activa
 
     Args:
         backbone: constructor of Keras Applications, its name, or a built network.
-        input_shape: `(height, width, 3)`; any size from 32 on, None where it is not known.
+        input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
             class of each pixel, int32 `(batch, height, width)`, for deployment.
@@ -121,7 +121,8 @@ def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activa
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
         weights: of the backbone: 'imagenet', None (random) or the path of a file.
-        freeze_backbone: leave the backbone's weights as they are.
+        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
+            wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in the place of `input_shape`.
         name: of the network.

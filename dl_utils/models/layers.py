@@ -6,45 +6,48 @@ Docs: https://nikitashubin.github.io/dl_utils/models/layers.html.md"""
 
 # %% auto #0
 __all__ = ['INTERPOLATIONS', 'MOMENTUM', 'POOLINGS', 'pad_edge', 'rounded', 'PadToMultiple', 'CropLike', 'resize_axis',
-           'Resizing2DLike', 'resize_like', 'ReverseChannels', 'ArgMax', 'NamingLayer', 'conv_bn', 'global_pool',
-           'global_pool_2D_with_bottleneck', 'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling']
+           'Resizing2DLike', 'resize_like', 'ReverseChannels', 'ArgMax', 'NamingLayer', 'InferenceModel', 'conv_bn',
+           'global_pool', 'global_pool_2D_with_bottleneck', 'global_pool_conv2D', 'res_block', 'check_rates',
+           'spatial_pyramid_pooling']
 
 # %% ../../nbs/models/layers.md #524756a2
 from ..checks import between, one_of, whole
 from ..keras_module import keras, load_application_layers, ops, register
 
-# %% ../../nbs/models/layers.md #60120338
-def pad_edge(x, axis, multiple):
-    """Extend one axis to a multiple of `multiple` by repeating its last slice."""
+# %% ../../nbs/models/layers.md #e891418b
+def pad_edge(x, axis, multiple, least=0):
+    """Extend one axis to a multiple of `multiple`, not less than `least`, by repeating its last slice."""
     size = ops.shape(x)[axis]
     wanted = (size + multiple - 1) // multiple * multiple  # nothing negative: ONNX divides towards zero
+    if least: wanted = max(wanted, least) if isinstance(size, int) else ops.maximum(wanted, least)
     if isinstance(size, int) and wanted == size: return x
     return ops.take(x, ops.minimum(ops.arange(wanted), size - 1), axis=axis)
 
-def rounded(size, multiple):
-    """`size` rounded up to a multiple; None stays None."""
-    return None if size is None else (size + multiple - 1) // multiple * multiple
+def rounded(size, multiple, least=0):
+    """`size` rounded up to a multiple, and not less than `least`; None stays None."""
+    return None if size is None else max(least, (size + multiple - 1) // multiple * multiple)
 
-# %% ../../nbs/models/layers.md #b36582cf
+# %% ../../nbs/models/layers.md #dc66f6ab
 @register
 class PadToMultiple(keras.layers.Layer):
     """Extend height and width to multiples of `multiple` by repeating the last row and column.
 
     Args:
         multiple: a positive integer, usually the coarsest stride of an encoder.
+        least: the smallest height and width of the result, a multiple of `multiple`.
 
     `(batch, height, width, channels)` becomes as much larger as is needed; sizes that are not known may be None.
     """
-    def __init__(self, multiple, **kwargs):
+    def __init__(self, multiple, least=0, **kwargs):
         super().__init__(**kwargs)
-        self.multiple = whole('multiple', multiple)
+        self.multiple, self.least = whole('multiple', multiple), whole('least', least, 0)
 
-    def call(self, x): return pad_edge(pad_edge(x, 1, self.multiple), 2, self.multiple)
+    def call(self, x): return pad_edge(pad_edge(x, 1, self.multiple, self.least), 2, self.multiple, self.least)
 
     def compute_output_shape(self, shape):
-        return (shape[0], rounded(shape[1], self.multiple), rounded(shape[2], self.multiple), shape[3])
+        return (shape[0], *(rounded(n, self.multiple, self.least) for n in shape[1:3]), shape[3])
 
-    def get_config(self): return {**super().get_config(), 'multiple': self.multiple}
+    def get_config(self): return {**super().get_config(), 'multiple': self.multiple, 'least': self.least}
 
 # %% ../../nbs/models/layers.md #4da25e0a
 class _Like(keras.layers.Layer):
@@ -144,6 +147,14 @@ def NamingLayer(name):
     """A layer that does nothing but carry a name."""
     return keras.layers.Identity(name=name)
 
+# %% ../../nbs/models/layers.md #8b2cdf5c
+@register
+class InferenceModel(keras.Model):
+    """A functional model that always runs in inference mode, when it is trained too."""
+    def __call__(self, *args, training=None, **kwargs): return super().__call__(*args, training=False, **kwargs)
+
+keras.utils.get_custom_objects()['InferenceModel'] = InferenceModel  # so `.h5` files call it
+
 # %% ../../nbs/models/layers.md #6607132a
 MOMENTUM = .9  # of batch normalization that is trained from random weights
 
@@ -232,7 +243,13 @@ def res_block(x, net, name=None):
     """
     return keras.layers.Add(name=name)([x, net(x)])
 
-# %% ../../nbs/models/layers.md #e325ae2f
+# %% ../../nbs/models/layers.md #7fdde476
+def check_rates(dilation_rates):
+    """A list of whole numbers from 0 on, at least one."""
+    if not isinstance(dilation_rates, (tuple, list)) or not len(dilation_rates):
+        raise ValueError(f'dilation_rates={dilation_rates!r}: several whole numbers are expected, such as (1, 6, 12, 18)')
+    return [whole('dilation_rates', rate, 0) for rate in dilation_rates]
+
 def spatial_pyramid_pooling(x, dilation_rates=(1, 6, 12, 18), filters=256, separable=False, dropout=0., name='aspp'):
     """Atrous spatial pyramid pooling.
 
@@ -248,9 +265,9 @@ def spatial_pyramid_pooling(x, dilation_rates=(1, 6, 12, 18), filters=256, separ
     Returns:
         Symbolic tensor `(batch, height, width, filters)`.
     """
-    rates = [whole('dilation_rates', rate, 0) for rate in dilation_rates]
-    branches = [conv_bn(x, filters, 1, name=f'{name}_1x1') if rate < 2 else
-                conv_bn(x, filters, 3, rate, separable, name=f'{name}_rate{rate}') for rate in rates]
+    rates = check_rates(dilation_rates)
+    branches = [conv_bn(x, filters, 3 if rate > 1 else 1, max(rate, 1), separable and rate > 1, name=f'{name}_branch{i}')
+                for i, rate in enumerate(rates)]
     branches.append(global_pool_conv2D(x, 'avg', filters, name=f'{name}_picture'))
     x = conv_bn(keras.layers.Concatenate(name=f'{name}_join')(branches), filters, name=f'{name}_project')
     return keras.layers.Dropout(between('dropout', dropout, 0, 1), name=f'{name}_dropout')(x) if dropout else x

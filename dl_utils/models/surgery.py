@@ -6,13 +6,15 @@ Docs: https://nikitashubin.github.io/dl_utils/models/surgery.html.md"""
 
 # %% auto #0
 __all__ = ['get_all_layers', 'is_nested', 'get_model_elements', 'key_of', 'all_tensors', 'functional', 'one', 'run_again',
-           'reapply', 'source_of', 'edit', 'copy_weights', 'replace_head', 'try_to_unfreeze_layer']
+           'is_dropout', 'as_layer', 'reapply', 'sources_of', 'edit', 'copy_weights', 'replace_head',
+           'try_to_unfreeze_layer']
 
-# %% ../../nbs/models/surgery.md #c4ae275e
+# %% ../../nbs/models/surgery.md #2bc57f3c
 import copy
 
 from ..checks import whole
-from ..keras_module import call_again, keras, tensor_source
+from ..keras_module import call_again, is_keras_3, keras, tensor_source
+from .layers import ArgMax, InferenceModel
 
 # %% ../../nbs/models/surgery.md #149d81a6
 def get_all_layers(model, except_types=None, recursive=True):
@@ -76,7 +78,7 @@ def all_tensors(outputs):
         else: stack += [(tensor, True)] + [(t, False) for t in tensor_source(tensor)[1]]
     return list(done.values())
 
-# %% ../../nbs/models/surgery.md #3c232b21
+# %% ../../nbs/models/surgery.md #d6aec823
 def functional(model):
     """The model itself, if it is a functional network for pictures, whose graph can be read.
 
@@ -88,50 +90,91 @@ def functional(model):
         raise TypeError(f'backbone={model!r}: a constructor of keras.applications, its name, or a built functional '
                         'network is expected')
     if len(model.inputs) == 1 and tuple(model.inputs[0].shape)[3:] == (3,): return model
-    raise ValueError(f'{model.name} takes {[tuple(t.shape) for t in model.inputs]}; (batch, height, width, 3) is expected')
+    raise ValueError(f'{model.name} takes {[tuple(t.shape) for t in model.inputs]}; (batch, height, width, 3) is expected '
+                     '(a grey picture can be joined with itself: Concatenate()([grey] * 3))')
 
 # %% ../../nbs/models/surgery.md #781d437b
 def one(tensors):
     """The only tensor of a list, or the list."""
     return tensors[0] if len(tensors) == 1 else tensors
 
-# %% ../../nbs/models/surgery.md #5d8fa54f
-def run_again(model, inputs):
+# %% ../../nbs/models/surgery.md #f4dc057f
+def run_again(model, inputs, change=lambda layer: layer):
     """Make every call of a functional network's graph again, with other inputs.
 
     Args:
         model: a functional network.
         inputs: list of symbolic tensors, one for each of its inputs.
+        change: function of a layer that gives the one to be called in its place; None leaves it out.
 
     Returns:
         List of symbolic tensors, one for each of its outputs; nested networks are opened, layers and weights are shared.
+        Dropout in an `InferenceModel`, which does nothing there, is left out.
     """
     known = {key_of(old): new for old, new in zip(model.inputs, inputs, strict=True)}
     for tensor in all_tensors(model.outputs):
         if key_of(tensor) in known: continue
         layer, args, kwargs, made = call_again(tensor, lambda t: known[key_of(t)])
-        if is_nested(layer) and getattr(layer, 'inputs', None):
-            results = run_again(layer, args[0] if isinstance(args[0], (tuple, list)) else args[:1])
-        else:
-            results = layer(*args, **kwargs)
+        fed = [t for t in _flat([args, kwargs]) if hasattr(t, '_keras_history')]
+        called = None if isinstance(model, InferenceModel) and is_dropout(layer) else change(layer)
+        if called is None: results = fed[0]
+        elif is_nested(layer) and getattr(layer, 'inputs', None): results = run_again(layer, fed, change)
+        else: results = as_layer(called, args)(*args, **kwargs)
         known |= zip(map(key_of, made), results if isinstance(results, (tuple, list)) else [results])
     return [known[key_of(tensor)] for tensor in model.outputs]
 
-def reapply(model, x):
+def _flat(x):
+    if isinstance(x, dict): return [y for value in x.values() for y in _flat(value)]
+    return [y for value in x for y in _flat(value)] if isinstance(x, (tuple, list)) else [x]
+
+def is_dropout(layer):
+    """Whether a layer only drops: `Dropout`, `SpatialDropout2D`, or the stochastic depth of ConvNeXt."""
+    return isinstance(layer, keras.layers.Dropout) or type(layer).__name__ in ('SpatialDropout2D', 'StochasticDepth')
+
+# %% ../../nbs/models/surgery.md #7580e7c8
+def as_layer(operation, args):
+    """The layer that does what a sum or product written with an operator does; anything else as it is.
+
+    Args:
+        operation: a layer, or, in Keras 3, an operation.
+        args: what it is called on: one symbolic tensor and a number, or two symbolic tensors.
+
+    Returns:
+        A function of these arguments.
+    """
+    kind = type(operation).__name__
+    if isinstance(operation, keras.layers.Layer) or kind not in ('Add', 'Multiply') or len(args) != 2: return operation
+    tensors = [x for x in args if hasattr(x, '_keras_history')]
+    numbers = [float(x) for x in args if isinstance(x, (int, float))]
+    if len(tensors) == 2:
+        return lambda *args: getattr(keras.layers, kind)(name=operation.name)(list(args))
+    if len(numbers) != 1: return operation
+    scale, offset = (1., numbers[0]) if kind == 'Add' else (numbers[0], 0.)
+    return lambda *args: keras.layers.Rescaling(scale, offset, name=operation.name)(tensors[0])
+
+# %% ../../nbs/models/surgery.md #9eb9ae20
+def reapply(model, x, change=lambda layer: layer):
     """Apply a built network to another symbolic tensor, layer by layer; weights are shared.
 
     Args:
         model: a functional network of one input.
         x: symbolic tensor of the shape that the network takes.
+        change: as in `run_again`.
 
     Returns:
-        The flat functional model from the source of `x` to the network's outputs.
-    """
-    return keras.Model(source_of(x), one(run_again(model, [x])), name=model.name)
+        The flat functional model from the inputs of `x` to the network's outputs.
 
-def source_of(x):
-    """The input that a symbolic tensor is made from; of several the first."""
-    return next(t for t in all_tensors([x]) if not tensor_source(t)[1])
+    Raises:
+        ValueError: two nested parts hold layers of one name, which a flat network can't.
+    """
+    names = [layer.name for layer in get_all_layers(model)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice: raise ValueError(f'{model.name} holds several layers named {twice}, in nested parts; give each a name of its own')
+    return keras.Model(sources_of(x), one(run_again(model, [x], change)), name=model.name)
+
+def sources_of(x):
+    """The inputs that a symbolic tensor is made from: the only one, or a list."""
+    return one([t for t in all_tensors([x]) if not tensor_source(t)[1]])
 
 # %% ../../nbs/models/surgery.md #22775b59
 def edit(model, change):
@@ -165,7 +208,7 @@ def copy_weights(source, target):
         values = old.get_weights()
         if [v.shape for v in values] == [tuple(w.shape) for w in new.weights]: new.set_weights(values)
 
-# %% ../../nbs/models/surgery.md #1190325b
+# %% ../../nbs/models/surgery.md #2b419a2b
 def replace_head(model, filters, activation=None, freeze_nohead_layers=True):
     """A copy of a network whose last convolution has another number of filters, and another activation.
 
@@ -176,7 +219,7 @@ def replace_head(model, filters, activation=None, freeze_nohead_layers=True):
         freeze_nohead_layers: make all layers but the head untrainable.
 
     Returns:
-        A new functional network, not compiled.
+        A new flat functional network, not compiled. What follows the head (cropping, resizing) is kept, but for activations.
 
     Raises:
         ValueError: there is no `Conv2D`, or `filters` is no positive number.
@@ -187,10 +230,13 @@ def replace_head(model, filters, activation=None, freeze_nohead_layers=True):
     head = convolutions[-1]
 
     def change(place, config):
-        if place == head: config.update(filters=filters, activation='linear')
-        elif place > head and 'activation' in config: config['activation'] = 'linear'
-        if freeze_nohead_layers and 'trainable' in config: config['trainable'] = place == head
+        if place == head: config.update(filters=filters, activation='linear', trainable=True)
+        elif freeze_nohead_layers and 'trainable' in config: config['trainable'] = False
     new = edit(model, change)
+    elements = get_model_elements(new)
+    last = keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU, ArgMax
+    dropped = [id(layer) for place, layer in elements.items() if place > head and isinstance(layer, last)]
+    new = reapply(new, keras.Input(tuple(new.inputs[0].shape)[1:]), lambda layer: None if id(layer) in dropped else layer)
     if activation is None: return new
     out = keras.layers.Activation(activation, dtype='float32', name=_unused(f'head_{activation}', new))(new.outputs[0])
     return keras.Model(one(new.inputs), out, name=model.name)
