@@ -73,7 +73,7 @@ def test_networks_travel_to_another_process(python, flavour, tmp_path):
 
 
 def test_without_tensorflow_on_another_backend(python):
-    """Keras 3 on JAX needs nothing of TensorFlow: neither the data nor the network import it."""
+    """Keras 3 on JAX needs nothing of TensorFlow: neither the data nor the networks import it."""
     done = python("""
         import sys
         class NoTensorFlow:
@@ -87,6 +87,14 @@ def test_without_tensorflow_on_another_backend(python):
         net = UNet('MobileNetV2', (None, None, 3), out_filters=4, weights=None)
         net.compile('adam', 'categorical_crossentropy')
         net.fit(SegDataLoader('shapes', 4, batch_size=2), verbose=0)
+        from dl_utils.keras_module import keras
+        from dl_utils.models.deeplab import Deeplabv3Plus
+        from dl_utils.models.fractal_unet import make_fractal_unet
+        x = start = keras.Input((None, None, 3))
+        for filters in 8, 8, 8: x = keras.layers.Conv2D(filters, 3, strides=2, padding='same')(x)
+        for make in Deeplabv3Plus, make_fractal_unet:
+            small = make(keras.Model(start, x), (None, None, 3), filters=8, activation='argmax')
+            assert small.predict(np.zeros((1, 50, 70, 3)), verbose=0).shape == (1, 50, 70)
         print(net.predict(np.zeros((1, 50, 70, 3)), verbose=0).shape)
         """, KERAS_BACKEND="jax")
     assert done == "(1, 50, 70, 4)"
