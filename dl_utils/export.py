@@ -19,7 +19,7 @@ from .checks import whole
 from .keras_module import is_keras_3, keras, need, ops
 from .models.surgery import reapply
 
-# %% ../nbs/export.md #867e61a9
+# %% ../nbs/export.md #519a2b11
 def fix_size(model, height, width, batch_size=1):
     """The same network for pictures of one size.
 
@@ -30,8 +30,15 @@ def fix_size(model, height, width, batch_size=1):
 
     Returns:
         A functional network on `(batch_size, height, width, 3)`, which shares its weights with `model`.
+
+    Raises:
+        ValueError: the network was built for another size.
     """
     shape = whole('height', height), whole('width', width), 3
+    built = tuple(model.inputs[0].shape)[1:3]
+    if any(n not in (None, wanted) for n, wanted in zip(built, shape)):
+        raise ValueError(f'{model.name} was built for {built[0]}×{built[1]}, not for {height}×{width}; build it with '
+                         'input_shape=(None, None, 3), and it can be fixed to any size')
     return reapply(model, keras.Input(shape, batch_size=whole('batch_size', batch_size)))
 
 # %% ../nbs/export.md #dd12792f
@@ -86,7 +93,7 @@ def _interpreter():
     except ImportError: return need('tensorflow', 'a TensorFlow Lite file').lite.Interpreter
     return Interpreter
 
-# %% ../nbs/export.md #56e5b52e
+# %% ../nbs/export.md #a0cc011a
 def save_tflite(model, path, tolerance=1e-4):
     """Write a network as a float TensorFlow Lite file, and compare it with the network.
 
@@ -102,11 +109,16 @@ def save_tflite(model, path, tolerance=1e-4):
         ValueError: the size is not known.
         RuntimeError: the file answers otherwise than the network.
     """
+    _place(path)
     shape = tuple(model.inputs[0].shape)
     if None in shape[1:]: raise ValueError(f'{model.name} takes {shape}; TensorFlow Lite needs one size: fix_size(model, height, width)')
     tf = need('tensorflow', 'TensorFlow Lite')
     with contextlib.redirect_stdout(io.StringIO()): content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
     return _handed_out(path, lambda new: Path(new).write_bytes(content), lambda new: compare(model, load_tflite(new), tolerance))
+
+def _place(path):
+    if Path(path).parent.is_dir(): return path
+    raise FileNotFoundError(f'path={str(path)!r}: the folder {str(Path(path).parent)!r} is not there; make it first')
 
 def _handed_out(path, write, check):
     "Written and checked beside, then moved to its place"
@@ -118,9 +130,16 @@ def _handed_out(path, write, check):
     finally: new.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/export.md #2afb64aa
+# %% ../nbs/export.md #21e691fa
 def load_onnx(path):
-    """An ONNX file as a function of one array, run by onnxruntime on the CPU."""
+    """An ONNX file as a function of one array, run by onnxruntime on the CPU.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Function from an array to an array.
+    """
     runtime = need('onnxruntime', 'an ONNX file')
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # tf2onnx writes an attribute that is out of date, and it tells for each layer
@@ -142,6 +161,7 @@ def save_onnx(model, path, tolerance=1e-4):
         ImportError: the extra `onnx` is missing.
         RuntimeError: the file answers otherwise than the network.
     """
+    _place(path)
     tf2onnx = need('tf2onnx', 'ONNX')
     def write(new):
         if not is_keras_3(keras): return tf2onnx.convert.from_keras(model, output_path=str(new))

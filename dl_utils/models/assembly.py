@@ -8,10 +8,10 @@ Docs: https://nikitashubin.github.io/dl_utils/models/assembly.html.md"""
 __all__ = ['ACTIVATIONS', 'SMALLEST', 'output_activation', 'activate', 'fits', 'set_batchnorm_momentum', 'make_encoder',
            'has_exact_fractions', 'encode', 'head', 'check_arguments', 'nest', 'assemble']
 
-# %% ../../nbs/models/assembly.md #60cbb8d1
+# %% ../../nbs/models/assembly.md #432103e7
 from ..checks import between, one_of, whole
 from ..keras_module import keras
-from .backbones import backbone2encoder, build, coarser_maps, constructor_of, preprocess
+from .backbones import backbone2encoder, build, check_shape, coarser_maps, constructor_of, preprocess
 from .dilation import dilate
 from .layers import MOMENTUM, ArgMax, CropLike, PadToMultiple, Resizing2DLike, resize_like, rounded
 from .surgery import all_tensors, get_model_elements, is_dropout, key_of, one, reapply, run_again, sources_of
@@ -134,7 +134,7 @@ def head(x, out_filters, dropout=0., spatial_dropout=False):
     if dropout: x = kind(dropout, name='head_dropout')(x)
     return keras.layers.Conv2D(out_filters, 1, dtype='float32', name='logits')(x)  # float32 under mixed precision too
 
-# %% ../../nbs/models/assembly.md #43eb3772
+# %% ../../nbs/models/assembly.md #d19135cd
 def check_arguments(input_shape, input_tensor, out_filters, activation, dropout):
     """Check what all architectures are given.
 
@@ -145,10 +145,7 @@ def check_arguments(input_shape, input_tensor, out_filters, activation, dropout)
     if input_tensor is not None and not hasattr(input_tensor, '_keras_history'):
         raise TypeError(f'input_tensor={type(input_tensor).__name__}: a symbolic tensor is expected, as keras.Input gives it')
     if input_tensor is not None: name, shape = 'shape of input_tensor without its batch', tuple(input_tensor.shape)[1:]
-    if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[-1] != 3:
-        raise ValueError(f'{name}={shape!r}: (height, width, 3) is expected; height and width may be None')
-    for n in shape[:2]:
-        if n is not None: whole(f'height and width in {name}', n)
+    check_shape(shape, name)
     whole('out_filters', out_filters, 1, 'give the number of classes, or 1 for a binary mask')
     output_activation(activation, out_filters)
     between('dropout', dropout, 0, 1)

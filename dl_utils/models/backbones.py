@@ -6,8 +6,9 @@ Docs: https://nikitashubin.github.io/dl_utils/models/backbones.html.md"""
 
 # %% auto #0
 __all__ = ['PREPROCESSING', 'get_keras_application_model_constructor_list', 'is_constructor', 'origin', 'find_constructor',
-           'BackboneShapes', 'family_preprocessing', 'preprocess', 'constructor_of', 'construct', 'build',
-           'backbone_with_preprop', 'layer_stride', 'map_strides', 'stride_maps', 'coarser_maps', 'backbone2encoder']
+           'BackboneShapes', 'family_preprocessing', 'preprocess', 'constructor_of', 'construct', 'check_shape',
+           'build', 'backbone_with_preprop', 'layer_stride', 'map_strides', 'stride_maps', 'coarser_maps',
+           'backbone2encoder']
 
 # %% ../../nbs/models/backbones.md #1bb72b27
 import inspect
@@ -167,7 +168,7 @@ def _rescales(model):
     kinds = keras.layers.Rescaling, keras.layers.Normalization
     return bool(get_model_elements(model, element_class=kinds))
 
-# %% ../../nbs/models/backbones.md #4e71eefd
+# %% ../../nbs/models/backbones.md #e3f7e7ac
 def construct(constructor, x, weights, **kwargs):
     """Build a backbone without its head on the symbolic tensor `x`, `(batch, height, width, 3)`.
 
@@ -184,7 +185,7 @@ def construct(constructor, x, weights, **kwargs):
         FileNotFoundError: `weights` is neither None nor 'imagenet' nor a file.
         ConnectionError: the weights could not be downloaded.
     """
-    if weights not in (None, 'imagenet') and not Path(weights).is_file():
+    if weights not in (None, 'imagenet') and not (isinstance(weights, (str, Path)) and Path(weights).is_file()):
         raise FileNotFoundError(f"weights={weights!r}: no such file; give a path, 'imagenet', or None for random weights")
     shape = tuple(x.shape)[1:]
     if None in shape and origin(constructor).__name__.startswith('NASNet'):
@@ -199,6 +200,7 @@ def construct(constructor, x, weights, **kwargs):
     return keras.Model(one(built.inputs), one(built.outputs), name=built.name)
 
 def _call(constructor, weights, **kwargs):
+    if 'include_top' in kwargs: raise TypeError('include_top: a backbone is always built without its head')
     with warnings.catch_warnings():  # MobileNet is afraid of sizes other than 224, which matter to its head only
         warnings.filterwarnings('ignore', message='.*input_shape.* is undefined or non-square')
         try: return constructor(include_top=False, weights=weights, **kwargs)
@@ -208,6 +210,19 @@ def _call(constructor, weights, **kwargs):
             if weights != 'imagenet' or not (lost or isinstance(error, (OSError, HTTPException))): raise
             raise ConnectionError(f'the {weights!r} weights of {origin(constructor).__name__} could not be downloaded: {error}. '
                                   'Pass weights=None to begin with random weights, or the path of a file') from error
+
+# %% ../../nbs/models/backbones.md #64200e43
+def check_shape(shape, name='input_shape'):
+    """A shape of pictures, `(height, width, 3)`; height and width may be None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[-1] != 3:
+        raise ValueError(f'{name}={shape!r}: (height, width, 3) is expected; height and width may be None')
+    for n in shape[:2]:
+        if n is not None: whole(f'height and width in {name}', n)
+    return tuple(shape)
 
 # %% ../../nbs/models/backbones.md #8059ef33
 def build(backbone, x, weights='imagenet', preprocessing=True, **kwargs):
@@ -234,7 +249,7 @@ def build(backbone, x, weights='imagenet', preprocessing=True, **kwargs):
     if kwargs: raise TypeError(f'{model.name} is built already, so it takes no {", ".join(kwargs)}; give its constructor')
     return reapply(model, preprocess(x, constructor_of(model)) if preprocessing else x)
 
-# %% ../../nbs/models/backbones.md #1a1309b2
+# %% ../../nbs/models/backbones.md #e5675211
 def backbone_with_preprop(backbone, input_tensor=None, weights='imagenet', input_shape=(None, None, 3), training=False,
                           trainable=False, as_submodel=False, as_encoder=False, name=None, **kwargs):
     """Put a backbone behind the preprocessing that it was trained with.
@@ -260,7 +275,7 @@ def backbone_with_preprop(backbone, input_tensor=None, weights='imagenet', input
         FileNotFoundError, ConnectionError: the weights can't be had.
     """
     one_of('training', training, (False, None))
-    x = keras.Input(tuple(input_shape if input_tensor is None else input_tensor.shape[1:]))
+    x = keras.Input(check_shape(input_shape) if input_tensor is None else check_shape(tuple(input_tensor.shape)[1:], 'shape of input_tensor'))
     if as_submodel:
         inner = build(backbone, keras.Input(tuple(x.shape)[1:]), weights, preprocessing=False, **kwargs)
         if as_encoder: inner = backbone2encoder(inner)
@@ -328,7 +343,7 @@ def stride_maps(outputs):
         if best is None or depth[key] > depth[key_of(best)]: last[strides[key]] = tensor
     return {int(s): last[s] for s in sorted(last) if s >= 1}
 
-# %% ../../nbs/models/backbones.md #f197663c
+# %% ../../nbs/models/backbones.md #c8898afd
 def coarser_maps(model):
     """`stride_maps` of a functional network, as far as they are powers of two; nested networks are opened.
 
@@ -363,7 +378,7 @@ def backbone2encoder(backbone, return_outputs=False, weights='imagenet', input_s
         FileNotFoundError, ConnectionError: the weights can't be had.
     """
     if isinstance(backbone, str) or is_constructor(backbone):
-        backbone = build(backbone, keras.Input(tuple(input_shape)), weights, preprocessing=False, **kwargs)
+        backbone = build(backbone, keras.Input(check_shape(input_shape)), weights, preprocessing=False, **kwargs)
     outputs = list(coarser_maps(backbone).values())
     kind = InferenceModel if isinstance(backbone, InferenceModel) else keras.Model
     return outputs if return_outputs else kind(one(backbone.inputs), outputs, name=f'{backbone.name}_encoder')

@@ -35,7 +35,7 @@ def sharpen(x, fine, filters=256, fine_filters=48, separable=True, exact=True):
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #bdf2d0f2
+# %% ../../nbs/models/deeplab.md #7b9bcbd6
 def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=256, dilation_rates=None,
                   output_stride=16, decoder_stride=4, decoder_filters=48, separable=True, dropout=0., spatial_dropout=False,
                   weights='imagenet', freeze_backbone=False, use_submodels=False, input_tensor=None, name='deeplabv3plus'):
@@ -46,7 +46,7 @@ def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation
         input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
-            class of each pixel, int32 `(batch, height, width)`, for deployment.
+            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or 1).
         filters: channels of the pyramid's branches and of the decoder.
         dilation_rates: of the pyramid's 3×3 convolutions; 0 or 1 is a 1×1 convolution. None takes (1, 6, 12, 18) at output
             stride 16, and those that reach as far at others: (1, 12, 24, 36) at 8, as in the paper.
@@ -56,7 +56,7 @@ def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation
         separable: depthwise separable 3×3 convolutions in pyramid and decoder.
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
-        weights: of the backbone: 'imagenet', None (random) or the path of a file.
+        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built network keeps its own.
         freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
             wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
@@ -64,7 +64,7 @@ def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation
         name: of the network.
 
     Returns:
-        A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
+        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.

@@ -13,7 +13,7 @@ from ..keras_module import keras, tensor_source
 from .backbones import map_strides
 from .surgery import all_tensors, functional, key_of, reapply
 
-# %% ../../nbs/models/dilation.md #37d031fb
+# %% ../../nbs/models/dilation.md #37267894
 def dilation_plan(model, output_stride):
     """What is to be changed in each layer.
 
@@ -25,13 +25,16 @@ def dilation_plan(model, output_stride):
         Dict from a layer's name to new entries of its configuration.
 
     Raises:
-        ValueError: a layer is called on several strides, and would have to be changed for one of them only.
+        ValueError: a layer is called on several strides, and would have to be changed for one of them only; or one enlarges.
     """
     strides, plan = map_strides(model.outputs), {}
     for tensor in all_tensors(model.outputs):
         (layer, inputs), after = tensor_source(tensor), strides.get(key_of(tensor))
         before = max((strides[key_of(t)] for t in inputs if key_of(t) in strides), default=None)
         size = getattr(layer, 'kernel_size', None) or getattr(layer, 'pool_size', None)
+        if before and after and after < before:
+            raise ValueError(f'{model.name} enlarges its maps at {layer.name}, so it is more than a backbone; dilate the backbone '
+                             f'that it was built on, or build a Deeplabv3Plus with output_stride={output_stride}')
         if not before or not after or not isinstance(size, tuple): continue
         new = {}
         if after > before and after > output_stride: new['strides'] = [int(max(1, output_stride / before))] * 2
@@ -47,12 +50,12 @@ def dilation_plan(model, output_stride):
                              'its calls would change, so that it can share no weights; take output_stride=32')
     return {name: change for name, change in plan.items() if change}
 
-# %% ../../nbs/models/dilation.md #c622783e
+# %% ../../nbs/models/dilation.md #5a798d80
 def dilate(model, output_stride=16):
     """A network whose maps get no coarser than `output_stride`.
 
     Args:
-        model: a functional network for pictures; it stays as it is.
+        model: a functional network for pictures, a backbone or an encoder; it stays as it is.
         output_stride: 4, 8, 16 or 32.
 
     Returns:

@@ -103,7 +103,7 @@ def fractal_decode(picture, maps, filters=16, latent_filters=32, dropout=0., spa
             heard, filters, latent_filters, dropout, spatial_dropout, exact, name=f'column{column}_stride{2 ** level}')
     return result[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #996897a1
+# %% ../../nbs/models/fractal_unet.md #46710b51
 def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=16, latent_filters=32,
                       inner_dropout=0., dropout=0., spatial_dropout=False, weights='imagenet', freeze_backbone=False,
                       use_submodels=False, input_tensor=None, name='fractal_unet'):
@@ -114,13 +114,13 @@ def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activa
         input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
-            class of each pixel, int32 `(batch, height, width)`, for deployment.
+            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or 1).
         filters: channels of each node's result.
         latent_filters: channels inside a node.
         inner_dropout: share of what each node hears that is dropped in training, in [0, 1).
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
-        weights: of the backbone: 'imagenet', None (random) or the path of a file.
+        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built network keeps its own.
         freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
             wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
@@ -128,7 +128,7 @@ def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activa
         name: of the network.
 
     Returns:
-        A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
+        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.

@@ -68,7 +68,7 @@ def decode(maps, filters=None, resize=False):
         x = up_block(x, maps.get(stride), count, f'decoder{stride}', resize)
     return x
 
-# %% ../../nbs/models/unet.md #c38bf3c7
+# %% ../../nbs/models/unet.md #288ab4cd
 def UNet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=None, dropout=0., spatial_dropout=False,
          weights='imagenet', freeze_backbone=False, use_submodels=False, input_tensor=None, name='unet'):
     """Build a U-Net on a backbone ([Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)).
@@ -78,12 +78,12 @@ def UNet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', 
         input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
-            class of each pixel, int32 `(batch, height, width)`, for deployment.
+            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or 1).
         filters: channels of the decoder's blocks, from coarse to fine, one for each halving; by default 16 at the finest
             and twice as many at each coarser one: (256, 128, 64, 32, 16).
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
-        weights: of the backbone: 'imagenet', None (random) or the path of a file.
+        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built network keeps its own.
         freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
             wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
@@ -91,7 +91,7 @@ def UNet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', 
         name: of the network.
 
     Returns:
-        A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
+        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.
