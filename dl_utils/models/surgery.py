@@ -9,11 +9,11 @@ __all__ = ['get_all_layers', 'is_nested', 'get_model_elements', 'key_of', 'all_t
            'is_dropout', 'as_layer', 'reapply', 'sources_of', 'edit', 'copy_weights', 'replace_head',
            'try_to_unfreeze_layer']
 
-# %% ../../nbs/models/surgery.md #2bc57f3c
+# %% ../../nbs/models/surgery.md #5ce001b0
 import copy
 
 from ..checks import whole
-from ..keras_module import call_again, is_keras_3, keras, tensor_source
+from ..keras_module import call_again, keras, tensor_source
 from .layers import ArgMax, InferenceModel
 
 # %% ../../nbs/models/surgery.md #149d81a6
