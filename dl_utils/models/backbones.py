@@ -168,7 +168,7 @@ def _rescales(model):
     kinds = keras.layers.Rescaling, keras.layers.Normalization
     return bool(get_model_elements(model, element_class=kinds))
 
-# %% ../../nbs/models/backbones.md #e3f7e7ac
+# %% ../../nbs/models/backbones.md #d9351bce
 def construct(constructor, x, weights, **kwargs):
     """Build a backbone without its head on the symbolic tensor `x`, `(batch, height, width, 3)`.
 
@@ -194,9 +194,8 @@ def construct(constructor, x, weights, **kwargs):
             x = PadToMultiple(32, name='pad_to_32', dtype='float32')(x)
     else: built = _call(constructor, weights, input_tensor=x, input_shape=shape, **kwargs)
     tensors = all_tensors(built.outputs)
-    plain = all(isinstance(tensor_source(t)[0], keras.layers.Layer) for t in tensors)
-    if not plain or key_of(x) not in map(key_of, tensors):
-        return reapply(built, x if key_of(x) not in map(key_of, tensors) else built.inputs[0])
+    if key_of(x) not in map(key_of, tensors): return reapply(built, x)
+    if not all(isinstance(tensor_source(t)[0], keras.layers.Layer) for t in tensors): return reapply(built, built.inputs[0])
     return keras.Model(one(built.inputs), one(built.outputs), name=built.name)
 
 def _call(constructor, weights, **kwargs):
