@@ -6,8 +6,8 @@ Docs: https://nikitashubin.github.io/dl_utils/keras_module.html.md"""
 
 # %% auto #0
 __all__ = ['FLAVOURS', 'chosen_flavour', 'need', 'import_keras', 'loaded_flavour', 'require_flavour', 'is_keras_3', 'get_ops',
-           'tensor_source', 'call_again', 'dataset_base', 'registrar', 'load_application_layers', 'keras', 'ops',
-           'PyDataset', 'register']
+           'known', 'tensor_source', 'call_again', 'dataset_base', 'registrar', 'load_application_layers', 'keras',
+           'ops', 'PyDataset', 'register']
 
 # %% ../nbs/keras_module.md #69da9f86
 import importlib
@@ -127,7 +127,7 @@ def is_keras_3(keras):
     """Whether a Keras module is of the third generation."""
     return hasattr(keras, 'ops')
 
-# %% ../nbs/keras_module.md #11fd5d57
+# %% ../nbs/keras_module.md #1a7c9522
 def _keras_2_ops():
     """The part of `keras.ops` that the library uses, for Keras 2, on TensorFlow."""
     import tensorflow as tf
@@ -138,11 +138,21 @@ def _keras_2_ops():
         convert_to_numpy=lambda x: x.numpy() if hasattr(x, 'numpy') else x,
         take=lambda x, indices, axis: tf.gather(x, indices, axis=axis),
         flip=lambda x, axis: tf.reverse(x, [axis]),
-        top_k=tf.math.top_k)
+        top_k=tf.math.top_k, convert_to_tensor=tf.convert_to_tensor, broadcast_to=tf.broadcast_to,
+        zeros_like=tf.zeros_like, ones_like=tf.ones_like, where=tf.where, sqrt=tf.sqrt, abs=tf.abs, clip=tf.clip_by_value,
+        sum=tf.reduce_sum, max=tf.reduce_max, min=tf.reduce_min, argmax=tf.argmax, divide_no_nan=tf.math.divide_no_nan,
+        logical_and=tf.logical_and, logical_or=tf.logical_or, logical_not=tf.logical_not)
 
 def get_ops(keras):
     """`keras.ops`, or its like for Keras 2."""
     return keras.ops if is_keras_3(keras) else _keras_2_ops()
+
+# %% ../nbs/keras_module.md #794f55db
+def known(x):
+    """The value of a scalar tensor or variable, as a float; None while a graph is being traced, where it has none."""
+    if any(cls.__name__ == 'Tracer' for cls in type(getattr(x, 'value', x)).__mro__): return None  # JAX
+    try: return float(get_ops(_keras()).convert_to_numpy(x))
+    except (NotImplementedError, TypeError): return None  # TensorFlow's ways to say that there is no value yet
 
 # %% ../nbs/keras_module.md #524460e7
 def tensor_source(tensor):

@@ -11,12 +11,13 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'count_classes', 'make_shapes_datase
            'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels',
            'global_pool_2D_with_bottleneck', 'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling',
            'get_all_layers', 'get_model_elements', 'replace_head', 'try_to_unfreeze_layer', 'fix_size', 'save_tflite',
-           'load_tflite', 'save_onnx', 'load_onnx']
+           'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU']
 
-# %% ../nbs/keras_utils.md #cde7cc53
+# %% ../nbs/keras_utils.md #1b8e1c5c
 from .data import SegDataLoader, count_classes, make_shapes_dataset, read_picture, show_masks
 from .export import fix_size, load_onnx, load_tflite, save_onnx, save_tflite
 from .keras_module import keras, ops
+from .metrics import ClassIoU, FBetaScore, MaxFscore, MeanIoU
 from .models.backbones import (BackboneShapes, backbone2encoder, backbone_with_preprop,
                                        get_keras_application_model_constructor_list)
 from .models.deeplab import Deeplabv3Plus
@@ -27,9 +28,10 @@ from .models.layers import (ArgMax, CropLike, NamingLayer, PadToMultiple, Resizi
 from .models.surgery import get_all_layers, get_model_elements, replace_head, try_to_unfreeze_layer
 from .models.unet import UNet
 
-# %% ../nbs/keras_utils.md #4fb9ab65
+# %% ../nbs/keras_utils.md #c9a1da32
 _all_ = ['keras', 'ops', 'SegDataLoader', 'count_classes', 'make_shapes_dataset', 'read_picture', 'show_masks', 'BackboneShapes',
          'backbone2encoder', 'backbone_with_preprop', 'get_keras_application_model_constructor_list', 'UNet', 'Deeplabv3Plus', 'make_fractal_unet', 'dilate',
          'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels', 'global_pool_2D_with_bottleneck',
          'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling', 'get_all_layers', 'get_model_elements', 'replace_head',
-         'try_to_unfreeze_layer', 'fix_size', 'save_tflite', 'load_tflite', 'save_onnx', 'load_onnx']
+         'try_to_unfreeze_layer', 'fix_size', 'save_tflite', 'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore',
+         'MeanIoU', 'ClassIoU']
