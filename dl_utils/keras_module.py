@@ -127,7 +127,7 @@ def is_keras_3(keras):
     """Whether a Keras module is of the third generation."""
     return hasattr(keras, 'ops')
 
-# %% ../nbs/keras_module.md #1a7c9522
+# %% ../nbs/keras_module.md #da227fa3
 def _keras_2_ops():
     """The part of `keras.ops` that the library uses, for Keras 2, on TensorFlow."""
     import tensorflow as tf
@@ -140,7 +140,7 @@ def _keras_2_ops():
         flip=lambda x, axis: tf.reverse(x, [axis]),
         top_k=tf.math.top_k, convert_to_tensor=tf.convert_to_tensor, broadcast_to=tf.broadcast_to,
         zeros_like=tf.zeros_like, ones_like=tf.ones_like, where=tf.where, sqrt=tf.sqrt, abs=tf.abs, clip=tf.clip_by_value,
-        sum=tf.reduce_sum, max=tf.reduce_max, min=tf.reduce_min, argmax=tf.argmax, divide_no_nan=tf.math.divide_no_nan,
+        sum=tf.reduce_sum, mean=tf.reduce_mean, max=tf.reduce_max, min=tf.reduce_min, argmax=tf.argmax, divide_no_nan=tf.math.divide_no_nan,
         logical_and=tf.logical_and, logical_or=tf.logical_or, logical_not=tf.logical_not)
 
 def get_ops(keras):

@@ -11,12 +11,15 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'count_classes', 'make_shapes_datase
            'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels',
            'global_pool_2D_with_bottleneck', 'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling',
            'get_all_layers', 'get_model_elements', 'replace_head', 'try_to_unfreeze_layer', 'fix_size', 'save_tflite',
-           'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU']
+           'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Dice', 'Tversky',
+           'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
+           'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup']
 
-# %% ../nbs/keras_utils.md #1b8e1c5c
+# %% ../nbs/keras_utils.md #f5909b02
 from .data import SegDataLoader, count_classes, make_shapes_dataset, read_picture, show_masks
 from .export import fix_size, load_onnx, load_tflite, save_onnx, save_tflite
 from .keras_module import keras, ops
+from .losses import Dice, Focal, LossSum, Tversky
 from .metrics import ClassIoU, FBetaScore, MaxFscore, MeanIoU
 from .models.backbones import (BackboneShapes, backbone2encoder, backbone_with_preprop,
                                        get_keras_application_model_constructor_list)
@@ -27,11 +30,17 @@ from .models.layers import (ArgMax, CropLike, NamingLayer, PadToMultiple, Resizi
                                     global_pool_conv2D, res_block, spatial_pyramid_pooling)
 from .models.surgery import get_all_layers, get_model_elements, replace_head, try_to_unfreeze_layer
 from .models.unet import UNet
+from .training.finetune import AutoFinetune, EndToEndEarlyStopping
+from .training.history import KerasHistory, PlotHistory, TestSetCallback
+from .training.mode import TrainingMode
+from .training.recompile import recompile_model
+from .training.warmup import Warmup
 
-# %% ../nbs/keras_utils.md #c9a1da32
+# %% ../nbs/keras_utils.md #18fe5f15
 _all_ = ['keras', 'ops', 'SegDataLoader', 'count_classes', 'make_shapes_dataset', 'read_picture', 'show_masks', 'BackboneShapes',
          'backbone2encoder', 'backbone_with_preprop', 'get_keras_application_model_constructor_list', 'UNet', 'Deeplabv3Plus', 'make_fractal_unet', 'dilate',
          'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels', 'global_pool_2D_with_bottleneck',
          'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling', 'get_all_layers', 'get_model_elements', 'replace_head',
          'try_to_unfreeze_layer', 'fix_size', 'save_tflite', 'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore',
-         'MeanIoU', 'ClassIoU']
+         'MeanIoU', 'ClassIoU', 'Dice', 'Tversky', 'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
+         'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup']
