@@ -6,7 +6,7 @@ Docs: https://nikitashubin.github.io/dl_utils/training/recompile.html.md"""
 
 # %% auto #0
 __all__ = ['is_variable', 'slot_index', 'slot_lists', 'scalars', 'copy_state', 'optimizer_for', 'compile_arguments',
-           'forget_output_names', 'note_what_is_trainable', 'recompile_model']
+           'recompile_model']
 
 # %% ../../nbs/training/recompile.md #ae0b12be
 from contextlib import nullcontext
@@ -80,20 +80,20 @@ def compile_arguments(model):
         raise ValueError(f'{model.name} was not compiled; call compile(optimizer, loss) first')
     return dict(config.config) | dict(optimizer=model.optimizer)
 
-# %% ../../nbs/training/recompile.md #3c7bdec2
-def forget_output_names(metrics, outputs):
+# %% ../../nbs/training/recompile.md #1a1f9b92
+def _forget_output_names(metrics, outputs):
     """Take away the output's name, which Keras 2 puts in front of metrics' names each time it compiles a model of several outputs."""
     for metric in metrics:
         used = [name for name in outputs if metric.name.startswith(f'{name}_')]
         if used: metric._name = metric.name[len(max(used, key=len)) + 1:]
 
-# %% ../../nbs/training/recompile.md #5243be5e
-def note_what_is_trainable(model):
+# %% ../../nbs/training/recompile.md #9230deb0
+def _note_what_is_trainable(model):
     """Tell Keras that the state of now is the compiled one; Keras 2 would go back to the old one when `fit` ends."""
     layers = {layer: layer.trainable for layer in model._flatten_layers()} if is_keras_3(keras) else model._get_trainable_state()
     object.__setattr__(model, '_compiled_trainable_state', layers)  # as `compile` does: untracked, layers can't be sorted
 
-# %% ../../nbs/training/recompile.md #214604f8
+# %% ../../nbs/training/recompile.md #fe0a52fb
 def recompile_model(model, make_train_function=False):
     """Compile a model again with the same optimizer, its state, loss, metrics and all else.
 
@@ -117,9 +117,9 @@ def recompile_model(model, make_train_function=False):
         if make_train_function:
             model.optimizer = arguments['optimizer']
             model._compile_config = type(model._compile_config)(**arguments)  # what `save` writes
-            note_what_is_trainable(model)
+            _note_what_is_trainable(model)
             model.make_train_function(force=True)
         else:
-            if not is_keras_3(keras) and len(model.outputs or ()) > 1: forget_output_names(model.metrics, model.output_names)
+            if not is_keras_3(keras) and len(model.outputs or ()) > 1: _forget_output_names(model.metrics, model.output_names)
             model.compile(**arguments)
     return model
