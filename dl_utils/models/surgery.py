@@ -208,7 +208,7 @@ def copy_weights(source, target):
         values = old.get_weights()
         if [v.shape for v in values] == [tuple(w.shape) for w in new.weights]: new.set_weights(values)
 
-# %% ../../nbs/models/surgery.md #2b419a2b
+# %% ../../nbs/models/surgery.md #84bdeb4d
 def replace_head(model, filters, activation=None, freeze_nohead_layers=True):
     """A copy of a network whose last convolution has another number of filters, and another activation.
 
@@ -222,12 +222,16 @@ def replace_head(model, filters, activation=None, freeze_nohead_layers=True):
         A new flat functional network, not compiled. What follows the head (cropping, resizing) is kept, but for activations.
 
     Raises:
-        ValueError: there is no `Conv2D`, or `filters` is no positive number.
+        ValueError: there is no `Conv2D`, layers with weights follow the last one, or `filters` is no positive number.
     """
     whole('filters', filters)
     convolutions = [place for place, layer in get_model_elements(model).items() if type(layer) is keras.layers.Conv2D]
     if not convolutions: raise ValueError(f'{model.name} has no Conv2D, so there is no head to replace')
     head = convolutions[-1]
+    behind = [layer.name for place, layer in get_model_elements(model).items() if place > head and layer.weights]
+    if behind:
+        raise ValueError(f'{model.name}: its last convolution, {get_model_elements(model)[head].name!r}, is no head: layers with weights follow, such as '
+                         f'{behind[0]!r}; take the network without its top, and add a convolution of your own')
 
     def change(place, config):
         if place == head: config.update(filters=filters, activation='linear', trainable=True)
