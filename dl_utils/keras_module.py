@@ -147,12 +147,17 @@ def get_ops(keras):
     """`keras.ops`, or its like for Keras 2."""
     return keras.ops if is_keras_3(keras) else _keras_2_ops()
 
-# %% ../nbs/keras_module.md #794f55db
+# %% ../nbs/keras_module.md #17f1d8b2
 def known(x):
     """The value of a scalar tensor or variable, as a float; None while a graph is being traced, where it has none."""
-    if any(cls.__name__ == 'Tracer' for cls in type(getattr(x, 'value', x)).__mro__): return None  # JAX
-    try: return float(get_ops(_keras()).convert_to_numpy(x))
-    except (NotImplementedError, TypeError): return None  # TensorFlow's ways to say that there is no value yet
+    keras = _keras()
+    if is_keras_3(keras):
+        from keras.src.backend.common.stateless_scope import in_stateless_scope
+        if isinstance(x, keras.Variable): x = x.value
+        if in_stateless_scope() or any(cls.__name__ == 'Tracer' for cls in type(x).__mro__): return None  # a rehearsal; or JAX
+    tf = sys.modules.get('tensorflow')
+    if tf and not tf.executing_eagerly(): return None
+    return float(get_ops(keras).convert_to_numpy(x))
 
 # %% ../nbs/keras_module.md #524460e7
 def tensor_source(tensor):
