@@ -26,7 +26,7 @@ def in_folder(path, name='path'):
     if path.parent.is_dir(): return path
     raise FileNotFoundError(f'{name}={str(path)!r}: the folder {str(path.parent)!r} is not there; make it first')
 
-# %% ../nbs/files.md #3611de2b
+# %% ../nbs/files.md #bb79393b
 @contextmanager
 def replaced(path):
     """Write a file beside its place; it is moved there if no error occurred.
@@ -40,7 +40,7 @@ def replaced(path):
     Raises:
         FileNotFoundError: there is no such folder.
     """
-    path = in_folder(path)
+    path = Path(os.path.realpath(in_folder(path)))  # a link stays one; the working folder may change
     new = path.with_name(f'new-{os.getpid()}-{path.name}')
     try:
         yield new

@@ -147,17 +147,18 @@ def get_ops(keras):
     """`keras.ops`, or its like for Keras 2."""
     return keras.ops if is_keras_3(keras) else _keras_2_ops()
 
-# %% ../nbs/keras_module.md #17f1d8b2
+# %% ../nbs/keras_module.md #4f9d2f7c
 def known(x):
     """The value of a scalar tensor or variable, as a float; None while a graph is being traced, where it has none."""
     keras = _keras()
     if is_keras_3(keras):
         from keras.src.backend.common.stateless_scope import in_stateless_scope
-        if isinstance(x, keras.Variable): x = x.value
+        if isinstance(x, keras.Variable) and keras.backend.backend() == 'jax': x = x.value
         if in_stateless_scope() or any(cls.__name__ == 'Tracer' for cls in type(x).__mro__): return None  # a rehearsal; or JAX
     tf = sys.modules.get('tensorflow')
     if tf and not tf.executing_eagerly(): return None
-    return float(get_ops(keras).convert_to_numpy(x))
+    try: return float(get_ops(keras).convert_to_numpy(x))
+    except NotImplementedError: return None  # between the replicas of a strategy
 
 # %% ../nbs/keras_module.md #524460e7
 def tensor_source(tensor):

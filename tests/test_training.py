@@ -29,15 +29,15 @@ EXACT = """
 TWO_REPLICAS = """
     import numpy as np, tensorflow as tf
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-    from dl_utils.keras_utils import AutoFinetune, MaxFscore, MeanIoU, Warmup, keras, recompile_model
+    from dl_utils.keras_utils import AutoFinetune, Dice, LossSum, MaxFscore, MeanIoU, Warmup, keras, recompile_model
     x = np.random.default_rng(0).random((64, 4)).astype('float32')
     y = (x[:, :1] > x[:, 1:2]).astype('float32')
 
-    def network(compile=True):
+    def network(loss='binary_crossentropy'):
         keras.utils.set_random_seed(0)
         first = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation='relu'), keras.layers.BatchNormalization()])
         model = keras.Sequential([keras.Input((4,)), first, keras.layers.Dense(1, activation='sigmoid')])
-        model.compile(keras.optimizers.Adam(.01), 'binary_crossentropy', metrics=[MaxFscore('F+TH'), MeanIoU(2)])
+        model.compile(keras.optimizers.Adam(.01), loss, metrics=[MaxFscore('F+TH'), MeanIoU(2)])
         return model
 
     class Again(keras.callbacks.Callback):
@@ -52,10 +52,12 @@ TWO_REPLICAS = """
         history = model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=list(callbacks), **options).history
         return model, history
 
-    one = network().evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
-    with strategy.scope(): two = network()
-    two = two.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
-    assert one.keys() == two.keys() and all(abs(one[k] - two[k]) < 1e-5 for k in one), (one, two)
+    for loss, tolerance in (LossSum(['binary_crossentropy', 'mse']), 1e-5), (Dice(), .1):  # an overlap of each replica's part is another one
+        one = network(loss).evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
+        with strategy.scope(): two = network(loss)
+        two = two.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
+        assert abs(one.pop('loss') - two.pop('loss')) < tolerance, loss.name
+        assert one.keys() == two.keys() and all(abs(one[k] - two[k]) < 1e-5 for k in one), (one, two)
 
     (plain, _), (again, _) = trained(), trained(Again())
     assert max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), again.get_weights())) < 1e-6

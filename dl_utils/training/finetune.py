@@ -13,25 +13,25 @@ from ..keras_module import keras
 from .recompile import recompile_model
 from .warmup import plain_rate, set_rate
 
-# %% ../../nbs/training/finetune.md #844aa2af
+# %% ../../nbs/training/finetune.md #fc6f5332
 class EndToEndEarlyStopping(keras.callbacks.EarlyStopping):
     """`EarlyStopping` whose best score and weights survive from one `fit` to the next.
 
     Args:
         kwargs: those of `keras.callbacks.EarlyStopping`.
 
-    Patience begins anew with each `fit`. `forget()` makes it as new.
+    Patience begins anew with each `fit`. With another model, or after `forget()`, it is as new.
     """
     def on_train_begin(self, logs=None):
         kept = {name: vars(self)[name] for name in ('best', 'best_weights', 'best_epoch') if name in vars(self)}
-        known = getattr(self, 'seen', False)
+        again = getattr(self, 'seen', None) is self.model
         super().on_train_begin(logs)
-        if known: vars(self).update(kept)
-        self.seen = True
+        if again: vars(self).update(kept)
+        self.seen = self.model
 
     def forget(self):
         """Forget the best."""
-        self.seen = False
+        self.seen = None
 
 # %% ../../nbs/training/finetune.md #efc5ada5
 def unfreeze(model, batchnorm='train'):
@@ -51,7 +51,7 @@ def unfreeze(model, batchnorm='train'):
         for layer in frozen: layer.trainable = False
     return len(model.trainable_weights) - before
 
-# %% ../../nbs/training/finetune.md #03a61700
+# %% ../../nbs/training/finetune.md #2896c850
 class AutoFinetune(keras.callbacks.EarlyStopping):
     """Two-stage training: when early stopping fires for the first time, everything is unfrozen; the second time ends training.
 
@@ -64,7 +64,8 @@ class AutoFinetune(keras.callbacks.EarlyStopping):
             of the first.
 
     The stage, 1 or 2, is in the logs as `stage`. The model is compiled again in the running `fit`, and the optimizer keeps what it knows. A network that has
-    nothing to unfreeze has one stage only.
+    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score that stops to improve. A training that `BackupAndRestore` restores begins with stage one, so that it can't go on where
+    stage two was interrupted.
 
     Raises:
         ValueError: an argument is wrong; or, when training begins, the learning rate is a schedule.

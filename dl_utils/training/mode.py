@@ -31,7 +31,7 @@ def _patch(by):
         _open += by
         keras.Layer._get_call_context = _call_context if _open else _asked
 
-# %% ../../nbs/training/mode.md #94217956
+# %% ../../nbs/training/mode.md #1d229662
 @contextmanager
 def _mode_of_keras_3(mode):
     if not hasattr(_modes, 'stack'): _modes.stack = []
@@ -52,6 +52,8 @@ def TrainingMode(training_mode):
     An explicit argument of a call wins, so that `fit`, `evaluate` and `predict`, which give one, are not disturbed. Modes can be nested. Other threads don't
     see it. In Keras 3 a functional network that is *built* inside keeps the value
     for ever, for calls without `training`.
+
+    Compiled functions (`tf.function`) keep what they had when they were traced.
 
     Raises:
         ValueError: it is neither True nor False.

@@ -33,7 +33,7 @@ def scalars(optimizer):
     """The single variables, by attribute."""
     return {name: value for name, value in vars(optimizer).items() if is_variable(value)}
 
-# %% ../../nbs/training/recompile.md #c8aad0c4
+# %% ../../nbs/training/recompile.md #aaf998cc
 def copy_state(old, new, variables):
     """Copy slots and single variables from one optimizer to another, which was built for `variables`."""
     for name, value in scalars(new).items():
@@ -41,7 +41,9 @@ def copy_state(old, new, variables):
     for name, slots in slot_lists(new).items():
         for slot, variable in zip(slots, variables):
             index, have = slot_index(old, variable), vars(old).get(name)
-            if index is not None and have and is_variable(slot): slot.assign(have[index])
+            if not is_variable(slot): continue
+            if index is not None and have: slot.assign(have[index])
+            elif name == '_model_variables_moving_average': slot.assign(variable)  # of `use_ema`, which would pull a new weight to 0
     for part in '_loss_scale', 'inner_optimizer':  # mixed precision: an optimizer inside of another; in Keras 2 with a state of its own
         if hasattr(vars(old).get(part) or getattr(old, part, None), '__dict__'): copy_state(getattr(old, part), getattr(new, part), variables)
 
@@ -93,11 +95,12 @@ def _note_what_is_trainable(model):
     layers = {layer: layer.trainable for layer in model._flatten_layers()} if is_keras_3(keras) else model._get_trainable_state()
     object.__setattr__(model, '_compiled_trainable_state', layers)  # as `compile` does: untracked, layers can't be sorted
 
-# %% ../../nbs/training/recompile.md #fe0a52fb
+# %% ../../nbs/training/recompile.md #abe9a79c
 def recompile_model(model, make_train_function=False):
     """Compile a model again with the same optimizer, its state, loss, metrics and all else.
 
-    To be called after `trainable` of some layers was changed. New weights begin with empty slots, the others keep theirs.
+    To be called after `trainable` of some layers was changed. New weights begin with empty slots, the others keep theirs. (The optimizer counts on, so that Adam's first steps with
+    new weights are larger than those of a new Adam: a warm-up is of use.)
 
     Args:
         model: a compiled one; it is changed.
@@ -121,5 +124,5 @@ def recompile_model(model, make_train_function=False):
             model.make_train_function(force=True)
         else:
             if not is_keras_3(keras) and len(model.outputs or ()) > 1: _forget_output_names(model.metrics, model.output_names)
-            model.compile(**arguments)
+            keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
     return model

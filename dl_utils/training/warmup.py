@@ -7,7 +7,9 @@ Docs: https://nikitashubin.github.io/dl_utils/training/warmup.html.md"""
 # %% auto #0
 __all__ = ['plain_rate', 'set_rate', 'Warmup']
 
-# %% ../../nbs/training/warmup.md #7bab4836
+# %% ../../nbs/training/warmup.md #742c1757
+import numpy as np
+
 from ..checks import whole
 from ..keras_module import keras, known
 
@@ -37,7 +39,7 @@ def set_rate(model, rate):
     if hasattr(model, 'jax_state_sync'): model.jax_state_sync()  # JAX keeps the state outside of the model while an epoch runs
     model.optimizer.learning_rate = rate
 
-# %% ../../nbs/training/warmup.md #99897d83
+# %% ../../nbs/training/warmup.md #8c17840e
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate linearly from 0 to its target.
 
@@ -45,7 +47,9 @@ class Warmup(keras.callbacks.Callback):
         steps: how many of the optimizer's steps it takes; step `steps` is the first at the target.
 
     The target is the optimizer's learning rate, which other callbacks may change at any time; between batches it is in its place. What was used for the
-    last batch is put into the logs as `learning_rate`. Place it before callbacks that save the optimizer in the middle of an epoch.
+    last batch is put into the logs as `learning_rate`. Place it before callbacks that save the optimizer in the middle of an
+    epoch, and behind those that log the rate, too: what the last one writes stays. With `steps_per_execution` the rate changes once in each execution.
+    What `restart` began is not saved: a training that is restored from a file in the middle of a second warm-up goes on at the full rate.
 
     Raises:
         ValueError: `steps` is not a whole number from 1 on; or, when training begins, the learning rate is a schedule.
@@ -55,31 +59,39 @@ class Warmup(keras.callbacks.Callback):
     def __init__(self, steps=10000):
         super().__init__()
         self.steps = whole('steps', steps)
-        self.step, self.start, self.begun, self.target, self.used = 0, 0, 0, None, None
+        self.counted, self.batches, self.start, self.begun, self.target, self.used = 0, 0, 0, 0, None, None
 
     def restart(self):
         """Begin again from 0 with the next batch."""
-        self.start = self.step
+        self.start = self.step if self.counted else 0
 
     def on_train_begin(self, logs=None):
-        plain_rate(self.model.optimizer, 'Warmup')
+        rate, note = plain_rate(self.model.optimizer, 'Warmup'), vars(self.model.optimizer).get('_warmup')
+        if note and np.isclose(rate, note['used']): set_rate(self.model, note['target'])  # the last training was interrupted within a batch
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.step = int(known(self.model.optimizer.iterations))
+        self.batches, self.counted = 0, int(known(self.model.optimizer.iterations))
+        if self.counted < self.start: self.start = 0  # an optimizer that is new
+
+    @property
+    def step(self):
+        """Steps that the optimizer has made."""
+        inner = getattr(self.model.optimizer, 'inner_optimizer', self.model.optimizer)
+        return self.counted + self.batches // (getattr(inner, 'gradient_accumulation_steps', None) or 1)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.begun, n = batch, int(self.step) - self.start + 1
-        self.used = None
+        self.begun, self.used, n = batch, None, self.step - self.start + 1
         if n > self.steps: return
         self.target = plain_rate(self.model.optimizer, 'Warmup')
         self.used = self.target * n / self.steps
+        vars(self.model.optimizer)['_warmup'] = dict(target=self.target, used=self.used)
         set_rate(self.model, self.used)
 
     def on_train_batch_end(self, batch, logs=None):
-        accumulated = getattr(self.model.optimizer, 'gradient_accumulation_steps', None) or 1
-        self.step += (batch - self.begun + 1) / accumulated
+        self.batches += batch - self.begun + 1
         if self.used is None: return
         set_rate(self.model, self.target)
+        vars(self.model.optimizer).pop('_warmup')
         if logs is not None: logs['learning_rate'] = self.used
 
     def on_epoch_end(self, epoch, logs=None):
