@@ -12,13 +12,13 @@ from .checks import above, between
 from .keras_module import is_keras_3, keras, ops, register
 from .metrics import spread
 
-# %% ../nbs/losses.md #6f03d8a1
+# %% ../nbs/losses.md #bad9584b
 def as_one_hot(y_true, y_pred):
     """Truth in the shape of predictions.
 
     Args:
         y_true: class ids `(batch, ...)` or `(batch, ..., 1)`, or one-hot `(batch, ..., classes)`.
-        y_pred: predictions `(batch, ..., classes)`; with one channel, truth is taken as it is.
+        y_pred: predictions `(batch, ..., classes)`; with one channel, truth is taken as it is, and has to lie between 0 and 1.
 
     Returns:
         Float tensor of the shape and type of `y_pred`.

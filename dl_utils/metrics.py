@@ -116,7 +116,7 @@ class _Careful:
         super().reset_state()
         self.outside.assign(0.)
 
-# %% ../nbs/metrics.md #85160daa
+# %% ../nbs/metrics.md #8fb02ffd
 class _DictScores:
     """What metrics that return dicts have in common: keys with a prefix, none of which may meet another metric's.
 
@@ -141,12 +141,15 @@ class _DictScores:
                              f"them names, which are put in front of the keys: {type(self).__name__}(..., name='first')")
 
 def _written_by(owner, but):
-    """Keys that a model, or Keras 3's list of a model's metrics, writes into the logs, but for those of one metric; empty for all other objects."""
-    if type(owner).__name__ == 'CompileMetrics': pairs = [(m, part.output_name) for part in owner._flat_metrics + owner._flat_weighted_metrics if part for m in part.metrics]
-    elif isinstance(owner, keras.Model) and not is_keras_3(keras): pairs = [(m, None) for m in owner.metrics]  # names have the output's in front already
-    else: return []
-    found = [key for m, output in pairs if m is not but for key in (getattr(m, 'keys', None) or [f'{output}_{m.name}' if output else m.name])]
-    return found or ['loss']
+    """Keys that the owner of a metric, a model or Keras 3's list of its metrics, writes into the logs besides; empty for all other objects."""
+    pairs = []
+    if type(owner).__name__ == 'CompileMetrics':
+        pairs = [(m, part.output_name) for part in owner._flat_metrics + owner._flat_weighted_metrics if part for m in part.metrics]
+    elif isinstance(owner, keras.Model) and not is_keras_3(keras):
+        pairs = [(m, None) for m in owner.metrics]  # names have the output's in front already
+    if not any(m is but for m, _ in pairs): return []
+    keys = lambda m, output: getattr(m, 'keys', None) or [f'{output}_{m.name}' if output else m.name]
+    return ['loss', *(key for m, output in pairs if m is not but for key in keys(m, output))]
 
 # %% ../nbs/metrics.md #f5ffd06b
 def channel(y, class_id):

@@ -77,9 +77,8 @@ TWO_REPLICAS = """
 JAX = """
     import sys
     sys.modules['tensorflow'] = None
-    import warnings
     import numpy as np
-    from dl_utils.keras_utils import AutoFinetune, Dice, KerasHistory, LossSum, MaxFscore, TestSetCallback, Warmup, keras, recompile_model
+    from dl_utils.keras_utils import AutoFinetune, Dice, KerasHistory, LossSum, MaxFscore, PlotHistory, TestSetCallback, Warmup, keras, recompile_model
     assert keras.backend.backend() == 'jax'
     x = np.random.default_rng(0).random((64, 8, 8, 1)).astype('float32')
     y = (x > .7).astype('float32')
@@ -104,8 +103,9 @@ JAX = """
     model.layers[0].trainable = False
     recompile_model(model)
     before, warmup = model.layers[0].get_weights()[0], Warmup(6)
-    history = fit(model, TestSetCallback((x, y)), AutoFinetune(monitor='loss', patience=1, min_delta=10., do_on_restart=warmup.restart), warmup)
+    history = fit(model, TestSetCallback((x, y)), AutoFinetune(monitor='loss', patience=1, min_delta=10., do_on_restart=warmup.restart), warmup, PlotHistory())
     assert history['stage'] == [1, 1, 2], history['stage']
+    assert open('history.png', 'rb').read(4) == b'\\x89PNG'  # no notebook here: a file
     np.testing.assert_allclose(history['learning_rate'], [.01 * 4 / 6, .01, .01 * 4 / 6], rtol=1e-5)
     assert (model.layers[0].get_weights()[0] != before).any() and history['test_F1'][-1] > 0
     print('on JAX')

@@ -51,7 +51,7 @@ def unfreeze(model, batchnorm='train'):
         for layer in frozen: layer.trainable = False
     return len(model.trainable_weights) - before
 
-# %% ../../nbs/training/finetune.md #2896c850
+# %% ../../nbs/training/finetune.md #0b95552a
 class AutoFinetune(keras.callbacks.EarlyStopping):
     """Two-stage training: when early stopping fires for the first time, everything is unfrozen; the second time ends training.
 
@@ -60,12 +60,12 @@ class AutoFinetune(keras.callbacks.EarlyStopping):
         stop_on_lr_less_than: a learning rate below this ends a stage, too.
         do_on_restart: None, or a function without arguments, called when the second stage begins, such as `warmup.restart`.
         batchnorm: `'train'` or `'frozen'`: what becomes of frozen batch normalization, see `unfreeze`.
-        kwargs: those of `keras.callbacks.EarlyStopping`. The best score, and with `restore_best_weights` the best weights, are those of both stages; the second begins with the best
-            of the first.
+        kwargs: those of `keras.callbacks.EarlyStopping`. The best score, and with `restore_best_weights` the best weights, are those of both
+            stages; the second begins with the best of the first.
 
     The stage, 1 or 2, is in the logs as `stage`. The model is compiled again in the running `fit`, and the optimizer keeps what it knows. A network that has
-    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score that stops to improve. A training that `BackupAndRestore` restores begins with stage one, so that it can't go on where
-    stage two was interrupted.
+    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score that stops to improve. A training that
+    `BackupAndRestore` restores begins with stage one, so that it can't go on where stage two was interrupted.
 
     Raises:
         ValueError: an argument is wrong; or, when training begins, the learning rate is a schedule.

@@ -272,13 +272,13 @@ def in_notebook():
     except ModuleNotFoundError: return False
     return hasattr(get_ipython(), 'kernel')
 
-# %% ../../nbs/training/history.md #dc493c58
+# %% ../../nbs/training/history.md #1676822c
 class PlotHistory(keras.callbacks.Callback):
     """Draw the learning history while training runs: a live figure in a notebook, a file otherwise.
 
     Args:
-        path: of the picture, in a format that matplotlib knows by its suffix; it is written after each drawing, whole or not at all. None: only the live figure in a notebook,
-            `'history.png'` elsewhere.
+        path: of the picture, in a format that matplotlib knows by its suffix; it is written after each drawing, whole or not at all.
+            None: only the live figure in a notebook, `'history.png'` elsewhere.
         every: epochs between two drawings; the end of training is always drawn.
         metrics: as of `KerasHistory.show`; those that the logs don't have are left out.
 

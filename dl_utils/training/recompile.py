@@ -95,12 +95,12 @@ def _note_what_is_trainable(model):
     layers = {layer: layer.trainable for layer in model._flatten_layers()} if is_keras_3(keras) else model._get_trainable_state()
     object.__setattr__(model, '_compiled_trainable_state', layers)  # as `compile` does: untracked, layers can't be sorted
 
-# %% ../../nbs/training/recompile.md #abe9a79c
+# %% ../../nbs/training/recompile.md #70cfc891
 def recompile_model(model, make_train_function=False):
     """Compile a model again with the same optimizer, its state, loss, metrics and all else.
 
-    To be called after `trainable` of some layers was changed. New weights begin with empty slots, the others keep theirs. (The optimizer counts on, so that Adam's first steps with
-    new weights are larger than those of a new Adam: a warm-up is of use.)
+    To be called after `trainable` of some layers was changed. New weights begin with empty slots, the others keep theirs. (The optimizer
+    counts on, so that Adam's first steps with new weights are larger than those of a new Adam: a warm-up is of use.)
 
     Args:
         model: a compiled one; it is changed.

@@ -39,7 +39,7 @@ def set_rate(model, rate):
     if hasattr(model, 'jax_state_sync'): model.jax_state_sync()  # JAX keeps the state outside of the model while an epoch runs
     model.optimizer.learning_rate = rate
 
-# %% ../../nbs/training/warmup.md #8c17840e
+# %% ../../nbs/training/warmup.md #8e10e07e
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate linearly from 0 to its target.
 
@@ -63,7 +63,7 @@ class Warmup(keras.callbacks.Callback):
 
     def restart(self):
         """Begin again from 0 with the next batch."""
-        self.start = self.step if self.counted else 0
+        self.start = 0 if self.model is None else self.step
 
     def on_train_begin(self, logs=None):
         rate, note = plain_rate(self.model.optimizer, 'Warmup'), vars(self.model.optimizer).get('_warmup')
@@ -71,7 +71,7 @@ class Warmup(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches, self.counted = 0, int(known(self.model.optimizer.iterations))
-        if self.counted < self.start: self.start = 0  # an optimizer that is new
+        self.start = min(self.start, self.counted)  # an optimizer that is new, or that left out steps whose gradients were infinite
 
     @property
     def step(self):
@@ -91,7 +91,7 @@ class Warmup(keras.callbacks.Callback):
         self.batches += batch - self.begun + 1
         if self.used is None: return
         set_rate(self.model, self.target)
-        vars(self.model.optimizer).pop('_warmup')
+        vars(self.model.optimizer).pop('_warmup', None)
         if logs is not None: logs['learning_rate'] = self.used
 
     def on_epoch_end(self, epoch, logs=None):
