@@ -12,7 +12,7 @@ from .checks import above, between
 from .keras_module import is_keras_3, keras, ops, register
 from .metrics import spread
 
-# %% ../nbs/losses.md #bad9584b
+# %% ../nbs/losses.md #ee89052e
 def as_one_hot(y_true, y_pred):
     """Truth in the shape of predictions.
 
@@ -32,8 +32,10 @@ def as_one_hot(y_true, y_pred):
     fits = len(y_true.shape) == rank and all(a == b or None in (a, b) for a, b in zip(y_true.shape[:-1], y_pred.shape))
     if not fits or y_true.shape[-1] not in (1, channels, None):
         raise ValueError(f'truth of shape {given} for predictions of shape {tuple(y_pred.shape)}: class ids without the last axis, or a one-hot mask, are expected')
-    if channels > 1 and y_true.shape[-1] == 1: y_true = ops.cast(y_true, 'int32') == ops.arange(channels)
-    return ops.cast(y_true, y_pred.dtype)
+    ids = lambda: ops.cast(ops.cast(y_true[..., :1], 'int32') == ops.arange(channels), y_pred.dtype)
+    if y_true.shape[-1] is not None: return ids() if channels > 1 and y_true.shape[-1] == 1 else ops.cast(y_true, y_pred.dtype)
+    truth = ops.cast(y_true, y_pred.dtype)  # Keras 2 knows no sizes of what a Sequence gives: they are looked at when it runs
+    return ops.reshape(truth if channels == 1 else ops.where(ops.shape(y_true)[-1] == 1, ids(), truth), ops.shape(y_pred))
 
 # %% ../nbs/losses.md #fe026e05
 def probabilities(y_pred, from_logits):

@@ -77,7 +77,7 @@ def spread(weights, like):
     while len(weights.shape) < rank: weights = weights[..., None]
     return ops.broadcast_to(weights, ops.shape(like))
 
-# %% ../nbs/metrics.md #fd713cf7
+# %% ../nbs/metrics.md #80b569ea
 def pixelwise(y_true, y_pred, sample_weight=None, dtype='float32', part='MaxFscore'):
     """Truth, predictions and weights as vectors with one entry for each pixel and channel.
 
@@ -98,6 +98,7 @@ def pixelwise(y_true, y_pred, sample_weight=None, dtype='float32', part='MaxFsco
         raise ValueError(f"{part}: truth of shape {tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}; the same shape "
                          "is expected, for several classes a one-hot mask (of class indices keras.utils.to_categorical makes one)")
     if sample_weight is not None: sample_weight = ops.reshape(spread(sample_weight, y_pred), (-1,))
+    y_true = ops.reshape(y_true, ops.shape(y_pred))  # an error if sizes that were unknown don't fit
     return ops.reshape(y_true, (-1,)), ops.reshape(y_pred, (-1,)), sample_weight
 
 # %% ../nbs/metrics.md #9fcaa271
@@ -151,7 +152,7 @@ def _written_by(owner, but):
     keys = lambda m, output: getattr(m, 'keys', None) or [f'{output}_{m.name}' if output else m.name]
     return ['loss', *(key for m, output in pairs if m is not but for key in keys(m, output))]
 
-# %% ../nbs/metrics.md #f5ffd06b
+# %% ../nbs/metrics.md #d08cb1d5
 def channel(y, class_id):
     """One channel of `(batch, ..., classes)`, as `(batch, ..., 1)`.
 
@@ -159,7 +160,7 @@ def channel(y, class_id):
         ValueError: there is no such channel.
     """
     y = ops.convert_to_tensor(y)
-    if -y.shape[-1] <= class_id < y.shape[-1]: return y[..., class_id][..., None]
+    if y.shape[-1] is None or -y.shape[-1] <= class_id < y.shape[-1]: return y[..., class_id][..., None]
     raise ValueError(f'class_id={class_id}: there are {y.shape[-1]} channels on the last axis of {tuple(y.shape)}; one-hot masks are expected')
 
 # %% ../nbs/metrics.md #3e3f10c9
@@ -260,7 +261,7 @@ class FBetaScore(keras.metrics.FBetaScore):
         y_true, y_pred = (ops.reshape(y, (-1, classes)) for y in (y_true, y_pred))
         super().update_state(y_true, y_pred, weights if weights is None else ops.reshape(weights, (-1, classes))[:, 0])
 
-# %% ../nbs/metrics.md #15dcbf10
+# %% ../nbs/metrics.md #72445388
 def class_ids(y_true, y_pred, classes, threshold=.5):
     """Class of each pixel, in truth and predictions.
 
@@ -283,7 +284,9 @@ def class_ids(y_true, y_pred, classes, threshold=.5):
     if channels != classes and (channels, classes) != (1, 2):
         raise ValueError(f'predictions of shape {tuple(y_pred.shape)}: {classes} channels are expected on the last axis, one for each class')
     guess = ops.argmax(y_pred, axis=-1) if channels > 1 else y_pred[..., 0] > threshold
-    if full: y_true = ops.argmax(y_true, axis=-1) if (y_true.shape[-1] or channels) > 1 else y_true[..., 0]
+    if full and channels > 1 and y_true.shape[-1] is None:  # what a Sequence gives in Keras 2: looked at when it runs
+        y_true = ops.where(ops.shape(y_true)[-1] == 1, ops.cast(y_true[..., 0], 'int32'), ops.cast(ops.argmax(y_true, axis=-1), 'int32'))
+    elif full: y_true = ops.argmax(y_true, axis=-1) if (y_true.shape[-1] or 1) > 1 else y_true[..., 0]
     return ops.cast(y_true, 'int32'), ops.cast(guess, 'int32')
 
 # %% ../nbs/metrics.md #6573fced

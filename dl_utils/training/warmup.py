@@ -39,7 +39,7 @@ def set_rate(model, rate):
     if hasattr(model, 'jax_state_sync'): model.jax_state_sync()  # JAX keeps the state outside of the model while an epoch runs
     model.optimizer.learning_rate = rate
 
-# %% ../../nbs/training/warmup.md #8e10e07e
+# %% ../../nbs/training/warmup.md #559b4e13
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate linearly from 0 to its target.
 
@@ -81,8 +81,8 @@ class Warmup(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self.begun, self.used, n = batch, None, self.step - self.start + 1
+        if not self.batches or n <= self.steps: self.target = plain_rate(self.model.optimizer, 'Warmup')
         if n > self.steps: return
-        self.target = plain_rate(self.model.optimizer, 'Warmup')
         self.used = self.target * n / self.steps
         vars(self.model.optimizer)['_warmup'] = dict(target=self.target, used=self.used)
         set_rate(self.model, self.used)
@@ -95,4 +95,4 @@ class Warmup(keras.callbacks.Callback):
         if logs is not None: logs['learning_rate'] = self.used
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs is not None: logs['learning_rate'] = plain_rate(self.model.optimizer, 'Warmup') if self.used is None else self.used
+        if logs is not None: logs['learning_rate'] = self.target if self.used is None else self.used
