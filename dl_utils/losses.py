@@ -7,12 +7,12 @@ Docs: https://nikitashubin.github.io/dl_utils/losses.html.md"""
 # %% auto #0
 __all__ = ['as_one_hot', 'probabilities', 'for_replicas', 'Tversky', 'Dice', 'for_pixels', 'Focal', 'as_loss', 'LossSum']
 
-# %% ../nbs/losses.md #708e85d0
+# %% ../nbs/losses.md #e67694a9
 from .checks import above, between
 from .keras_module import is_keras_3, keras, ops, register
-from .metrics import spread
+from .metrics import same_pixels, spread
 
-# %% ../nbs/losses.md #ee89052e
+# %% ../nbs/losses.md #efb12ae5
 def as_one_hot(y_true, y_pred):
     """Truth in the shape of predictions.
 
@@ -28,8 +28,8 @@ def as_one_hot(y_true, y_pred):
     """
     y_true, channels, rank = ops.convert_to_tensor(y_true), y_pred.shape[-1], len(y_pred.shape)
     given = tuple(y_true.shape)
+    fits = same_pixels(y_true, y_pred)
     if len(given) == rank - 1: y_true = y_true[..., None]
-    fits = len(y_true.shape) == rank and all(a == b or None in (a, b) for a, b in zip(y_true.shape[:-1], y_pred.shape))
     if not fits or y_true.shape[-1] not in (1, channels, None):
         raise ValueError(f'truth of shape {given} for predictions of shape {tuple(y_pred.shape)}: class ids without the last axis, or a one-hot mask, are expected')
     ids = lambda: ops.cast(ops.cast(y_true[..., :1], 'int32') == ops.arange(channels), y_pred.dtype)

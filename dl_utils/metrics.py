@@ -6,7 +6,7 @@ Docs: https://nikitashubin.github.io/dl_utils/metrics.html.md"""
 
 # %% auto #0
 __all__ = ['f_beta', 'stretch', 'stretched_thresholds', 'spread', 'pixelwise', 'channel', 'best_threshold', 'MaxFscore',
-           'FBetaScore', 'class_ids', 'MeanIoU', 'ClassIoU']
+           'FBetaScore', 'same_pixels', 'class_ids', 'MeanIoU', 'ClassIoU']
 
 # %% ../nbs/metrics.md #9eff8a3c
 import sys
@@ -261,7 +261,13 @@ class FBetaScore(keras.metrics.FBetaScore):
         y_true, y_pred = (ops.reshape(y, (-1, classes)) for y in (y_true, y_pred))
         super().update_state(y_true, y_pred, weights if weights is None else ops.reshape(weights, (-1, classes))[:, 0])
 
-# %% ../nbs/metrics.md #72445388
+# %% ../nbs/metrics.md #4554129c
+def same_pixels(y_true, y_pred):
+    """Whether truth, with or without an axis for the classes, and predictions `(batch, ..., classes)` agree in all other axes, as far as they are known."""
+    sizes = zip(y_true.shape, y_pred.shape[:-1])
+    return len(y_pred.shape) - len(y_true.shape) in (0, 1) and all(a == b or None in (a, b) for a, b in sizes)
+
+# %% ../nbs/metrics.md #2c5546d1
 def class_ids(y_true, y_pred, classes, threshold=.5):
     """Class of each pixel, in truth and predictions.
 
@@ -279,7 +285,7 @@ def class_ids(y_true, y_pred, classes, threshold=.5):
     """
     y_true, y_pred = map(ops.convert_to_tensor, (y_true, y_pred))
     channels, full = y_pred.shape[-1], len(y_true.shape) == len(y_pred.shape)
-    if len(y_true.shape) not in (len(y_pred.shape), len(y_pred.shape) - 1) or any(a != b for a, b in zip(y_true.shape, y_pred.shape[:-1]) if None not in (a, b)):
+    if not same_pixels(y_true, y_pred):
         raise ValueError(f'truth of shape {tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}: all axes but the last have to be equal')
     if channels != classes and (channels, classes) != (1, 2):
         raise ValueError(f'predictions of shape {tuple(y_pred.shape)}: {classes} channels are expected on the last axis, one for each class')

@@ -31,7 +31,7 @@ def _patch(by):
         _open += by
         keras.Layer._get_call_context = _call_context if _open else _asked
 
-# %% ../../nbs/training/mode.md #1d229662
+# %% ../../nbs/training/mode.md #0a9fc02e
 @contextmanager
 def _mode_of_keras_3(mode):
     if not hasattr(_modes, 'stack'): _modes.stack = []
@@ -50,8 +50,7 @@ def TrainingMode(training_mode):
         training_mode: True: as in training; False: as in inference.
 
     An explicit argument of a call wins, so that `fit`, `evaluate` and `predict`, which give one, are not disturbed. Modes can be nested. Other threads don't
-    see it. In Keras 3 a functional network that is *built* inside keeps the value
-    for ever, for calls without `training`.
+    see it. In Keras 3 a functional network that is *built* inside keeps the value for ever, for calls without `training`.
 
     Compiled functions (`tf.function`) keep what they had when they were traced.
 

@@ -7,13 +7,14 @@ Docs: https://nikitashubin.github.io/dl_utils/training/warmup.html.md"""
 # %% auto #0
 __all__ = ['plain_rate', 'set_rate', 'Warmup']
 
-# %% ../../nbs/training/warmup.md #742c1757
+# %% ../../nbs/training/warmup.md #5daea51f
 import numpy as np
 
 from ..checks import whole
 from ..keras_module import keras, known
+from .recompile import bring_home, inner_of
 
-# %% ../../nbs/training/warmup.md #b39292bf
+# %% ../../nbs/training/warmup.md #2b22ea71
 def plain_rate(optimizer, part):
     """The learning rate of an optimizer, if it is a number that can be set.
 
@@ -27,7 +28,7 @@ def plain_rate(optimizer, part):
     Raises:
         ValueError: the rate is a schedule.
     """
-    inner = getattr(optimizer, 'inner_optimizer', optimizer)
+    inner = inner_of(optimizer)
     rate = getattr(inner, '_learning_rate', inner.learning_rate)  # Keras 2's `legacy` optimizers have no such attribute
     if not hasattr(rate, 'assign'):
         raise ValueError(f"{part} sets the learning rate, but this optimizer computes it by {type(rate).__name__}: build the optimizer with a number, "
@@ -36,10 +37,10 @@ def plain_rate(optimizer, part):
 
 def set_rate(model, rate):
     """Set the learning rate of a model's optimizer, also in the middle of an epoch."""
-    if hasattr(model, 'jax_state_sync'): model.jax_state_sync()  # JAX keeps the state outside of the model while an epoch runs
+    bring_home(model)
     model.optimizer.learning_rate = rate
 
-# %% ../../nbs/training/warmup.md #559b4e13
+# %% ../../nbs/training/warmup.md #85337cb1
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate linearly from 0 to its target.
 
@@ -76,8 +77,7 @@ class Warmup(keras.callbacks.Callback):
     @property
     def step(self):
         """Steps that the optimizer has made."""
-        inner = getattr(self.model.optimizer, 'inner_optimizer', self.model.optimizer)
-        return self.counted + self.batches // (getattr(inner, 'gradient_accumulation_steps', None) or 1)
+        return self.counted + self.batches // (getattr(inner_of(self.model.optimizer), 'gradient_accumulation_steps', None) or 1)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.begun, self.used, n = batch, None, self.step - self.start + 1
