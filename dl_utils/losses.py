@@ -7,10 +7,10 @@ Docs: https://nikitashubin.github.io/dl_utils/losses.html.md"""
 # %% auto #0
 __all__ = ['as_one_hot', 'probabilities', 'for_replicas', 'Tversky', 'Dice', 'for_pixels', 'Focal', 'as_loss', 'LossSum']
 
-# %% ../nbs/losses.md #e67694a9
+# %% ../nbs/losses.md #b73853a8
 from .checks import above, between
-from .keras_module import is_keras_3, keras, ops, register
-from .metrics import same_pixels, spread
+from .keras_module import is_keras_3, keras, known, ops, register
+from .metrics import IMPROBABLE, improbable, same_pixels, spread
 
 # %% ../nbs/losses.md #efb12ae5
 def as_one_hot(y_true, y_pred):
@@ -37,12 +37,18 @@ def as_one_hot(y_true, y_pred):
     truth = ops.cast(y_true, y_pred.dtype)  # Keras 2 knows no sizes of what a Sequence gives: they are looked at when it runs
     return ops.reshape(truth if channels == 1 else ops.where(ops.shape(y_true)[-1] == 1, ids(), truth), ops.shape(y_pred))
 
-# %% ../nbs/losses.md #fe026e05
+# %% ../nbs/losses.md #aa7504ca
 def probabilities(y_pred, from_logits):
-    """Predictions as probabilities: of logits the sigmoid (one channel) or softmax."""
+    """Predictions as probabilities: of logits the sigmoid (one channel) or softmax.
+
+    Raises:
+        ValueError: without `from_logits`, predictions are outside [0, 1]. In a compiled function these become NaN instead.
+    """
     y_pred = ops.convert_to_tensor(y_pred)
-    if not from_logits: return y_pred
-    return keras.activations.sigmoid(y_pred) if y_pred.shape[-1] == 1 else keras.activations.softmax(y_pred)
+    if from_logits: return keras.activations.sigmoid(y_pred) if y_pred.shape[-1] == 1 else keras.activations.softmax(y_pred)
+    wrong = improbable(y_pred)
+    if n := known(ops.sum(ops.cast(wrong, 'float32'))): raise ValueError(f'the loss was given {n:.0f} {IMPROBABLE}; or say from_logits=True')
+    return ops.where(wrong, ops.convert_to_tensor(float('nan'), dtype=y_pred.dtype), y_pred)
 
 # %% ../nbs/losses.md #f727bc54
 def for_replicas(loss):
@@ -51,7 +57,7 @@ def for_replicas(loss):
     from keras.src.losses.loss import scale_loss_for_distribution
     return scale_loss_for_distribution(loss)
 
-# %% ../nbs/losses.md #9326bbc5
+# %% ../nbs/losses.md #0848871c
 @register
 class Tversky(keras.losses.Loss):
     """Tversky loss, the mean over classes.
@@ -65,6 +71,7 @@ class Tversky(keras.losses.Loss):
         name: of the loss.
 
     Called with truth as for `as_one_hot`, predictions `(batch, ..., classes)`, and weights of pictures or pixels or None, it gives a scalar from 0 to 1.
+    Predictions that are no probabilities are an error, or make it NaN, see `probabilities`.
 
     Papers: Salehi et al., "Tversky loss function for image segmentation", 2017; Abraham and Khan, "A novel focal Tversky loss function", 2018.
     """
@@ -108,7 +115,7 @@ def for_pixels(sample_weight, y_pred):
     if sample_weight is None: return None
     return spread(sample_weight, ops.cast(ops.convert_to_tensor(y_pred), 'float32')[..., 0])
 
-# %% ../nbs/losses.md #dbf45234
+# %% ../nbs/losses.md #7cc3934f
 @register
 class Focal(keras.losses.Loss):
     """Focal crossentropy: binary for one channel, categorical for several.
@@ -134,6 +141,7 @@ class Focal(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Loss of each pixel, `(batch, ...)`."""
         y_pred = ops.convert_to_tensor(y_pred)
+        if not self.from_logits: y_pred = probabilities(y_pred, False)
         y_true, common = as_one_hot(y_true, y_pred), dict(gamma=self.gamma, from_logits=self.from_logits)
         if y_pred.shape[-1] > 1: return keras.losses.categorical_focal_crossentropy(y_true, y_pred, alpha=1. if self.alpha is None else self.alpha, **common)
         balance = {} if self.alpha is None else dict(apply_class_balancing=True, alpha=self.alpha)
@@ -141,7 +149,7 @@ class Focal(keras.losses.Loss):
 
     def get_config(self): return dict(gamma=self.gamma, alpha=self.alpha, from_logits=self.from_logits, name=self.name)
 
-# %% ../nbs/losses.md #c02a7232
+# %% ../nbs/losses.md #d27e64b8
 def as_loss(loss):
     """A Keras loss object: the thing itself, of a configuration, or of a name such as `'binary_crossentropy'`.
 
@@ -149,14 +157,14 @@ def as_loss(loss):
         ValueError: it is nothing of these.
     """
     if isinstance(loss, keras.losses.Loss): return loss
-    if isinstance(loss, dict): return keras.losses.deserialize(loss)
+    if isinstance(loss, dict) and 'class_name' in loss: return keras.losses.deserialize(loss)
     names = {name.lower(): value for name, value in vars(keras.losses).items() if isinstance(value, type)}
     short = dict(mse='meansquarederror', mae='meanabsoluteerror', bce='binarycrossentropy', kld='kldivergence')
     key = loss.lower().replace('_', '') if isinstance(loss, str) else None
     if short.get(key, key) in names: return names[short.get(key, key)]()
     raise ValueError(f"loss={loss!r}: a Keras loss, such as Dice() or keras.losses.BinaryCrossentropy(), or its name, 'binary_crossentropy', is expected")
 
-# %% ../nbs/losses.md #68f7570d
+# %% ../nbs/losses.md #15e48d55
 @register
 class LossSum(keras.losses.Loss):
     """A weighted sum of losses.
@@ -167,13 +175,13 @@ class LossSum(keras.losses.Loss):
         name: of the loss.
 
     Raises:
-        ValueError: there are no losses, or not as many weights as losses.
+        ValueError: this is no list, or empty, or there are not as many weights as losses.
     """
     def __init__(self, losses, weights=None, name='loss_sum'):
         super().__init__(name=name)
-        if not isinstance(losses, (list, tuple)): losses = [losses]
-        if not losses or weights is not None and len(weights) != len(losses):
-            raise ValueError(f'{len(losses)} losses and weights={weights!r}: at least one loss is expected, and as many weights, or None')
+        if not isinstance(losses, (list, tuple)): raise ValueError(f"losses={losses!r}: a list is expected, such as ['binary_crossentropy', Dice()]")
+        if not losses or weights is not None and not (isinstance(weights, (list, tuple)) and len(weights) == len(losses)):
+            raise ValueError(f'{len(losses)} losses and weights={weights!r}: at least one loss is expected, and a list of as many weights, or None')
         self.losses = [as_loss(loss) for loss in losses]
         for loss in self.losses: loss._allow_sum_over_batch_size = True  # under a strategy Keras 2 says this to the sum only
         self.weights = [1.] * len(losses) if weights is None else list(weights)

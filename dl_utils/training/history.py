@@ -8,10 +8,11 @@ Docs: https://nikitashubin.github.io/dl_utils/training/history.html.md"""
 __all__ = ['PARTS', 'flat_logs', 'ascending', 'read_cell', 'read_csv_log', 'aligned', 'part_of', 'wants_log_scale', 'stages',
            'KerasHistory', 'in_notebook', 'PlotHistory', 'TestSetCallback']
 
-# %% ../../nbs/training/history.md #70c5bb25
+# %% ../../nbs/training/history.md #0cf3efc8
 import copy
 import csv
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def read_cell(cell):
     numbers = [float(number) for number in cell.strip('"[] ').replace(',', ' ').split()]
     return numbers if '[' in cell else numbers[0]
 
-# %% ../../nbs/training/history.md #ee5a8454
+# %% ../../nbs/training/history.md #09410e4e
 def read_csv_log(path):
     """What `CSVLogger` has written.
 
@@ -69,7 +70,9 @@ def read_csv_log(path):
         ValueError: it is no such table.
     """
     with open(path, newline='') as file: rows = list(csv.DictReader(file))
-    if not rows or 'epoch' not in rows[0]: raise ValueError(f"{str(path)!r} is no table of CSVLogger: a column 'epoch' and at least one line are expected")
+    if not rows or 'epoch' not in rows[0]:
+        raise ValueError(f"{str(path)!r} is no table of CSVLogger: a column 'epoch' and at least one line are expected; what KerasHistory.save wrote is read by "
+                         "KerasHistory.load")
     columns = {name: [row[name] for row in rows] for name in rows[0] if name}
     try: numbers = {name: [read_cell(cell) for cell in column] for name, column in columns.items()}
     except ValueError as error: raise ValueError(f'{str(path)!r}: {error}; numbers are expected, separated by commas') from None
@@ -207,7 +210,7 @@ def _panel(ax, name, parts, epochs, shades, log=None):
     ax.grid(alpha=.3)
     if list(parts) != ['train']: ax.legend()
 
-# %% ../../nbs/training/history.md #74be6950
+# %% ../../nbs/training/history.md #e1588347
 @patch_to(KerasHistory)
 def show(self, metrics=None, log=None):
     """Draw the history.
@@ -227,7 +230,9 @@ def show(self, metrics=None, log=None):
     usual = sorted((name for name in groups if name != 'stage'), key=lambda name: (name in rates) - (name == 'loss'))
     chosen = usual if metrics is None else [metrics] if isinstance(metrics, str) else list(metrics)
     wrong = [name for name in chosen if name not in groups]
-    if wrong or not chosen: raise ValueError(f"metrics={metrics!r}: {wrong or 'nothing'} can't be drawn; this history has {', '.join(groups) or 'no metrics'}")
+    if wrong or not chosen:
+        part = next((f"; {name!r} is a part of {part_of(name)[0]!r}" for name in wrong if part_of(name)[0] in groups), '')
+        raise ValueError(f"metrics={metrics!r}: {wrong or 'nothing'} can't be drawn; this history has {', '.join(groups) or 'no metrics'}{part}")
     import matplotlib.pyplot as plt
     columns = min(3, len(chosen))
     fig, axes = plt.subplots(-(-len(chosen) // columns), columns, figsize=(4.2 * columns, 3 * -(-len(chosen) // columns)), layout='constrained', squeeze=False)
@@ -320,22 +325,29 @@ class PlotHistory(keras.callbacks.Callback):
     def __deepcopy__(self, memo):  # KerasTuner copies callbacks for each trial: each draws its own history
         return type(self)(self.path, self.every, self.metrics)
 
-# %% ../../nbs/training/history.md #6c697123
+# %% ../../nbs/training/history.md #50139559
 class TestSetCallback(keras.callbacks.Callback):
     """Evaluate a further set after each epoch, and put its scores into the logs.
 
     Args:
-        data: what `evaluate` takes as `x`, or a tuple of `x`, `y` and, if there are, weights.
+        data: what `evaluate` takes as `x`: a loader, arrays; or a tuple of `x`, `y` and, if there are, weights.
         prefix: put in front of the scores' names.
         kwargs: further arguments of `evaluate`, such as `batch_size`.
 
     Place it before callbacks that use its scores, and tell those the direction (`mode='min'`), which Keras can't guess. `data` is gone through once in
     each epoch: a generator would be empty after the first. Copies of it, such as KerasTuner makes for each trial, share the data.
+
+    Raises:
+        ValueError: `data` is a path, a generator, or a tuple of another length; or `return_dict` is among the arguments.
     """
     __test__ = False  # pytest takes classes of this name for tests
 
     def __init__(self, data, prefix='test_', **kwargs):
         super().__init__()
+        if isinstance(data, (str, Path, Iterator)) or isinstance(data, tuple) and len(data) not in (2, 3):
+            given = f'a tuple of {len(data)}' if isinstance(data, tuple) else repr(data)
+            raise ValueError(f'data={given}: a loader such as SegDataLoader(folder), or a tuple (x, y) or (x, y, weights), is expected')
+        if 'return_dict' in kwargs: raise ValueError('return_dict: the scores always go into the logs under their names; leave it out')
         self.data, self.prefix, self.options = data, prefix, kwargs
 
     def on_epoch_end(self, epoch, logs=None):
