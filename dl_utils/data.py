@@ -6,8 +6,8 @@ Docs: https://nikitashubin.github.io/dl_utils/data.html.md"""
 
 # %% auto #0
 __all__ = ['SHAPES', 'find_pairs', 'read_picture', 'read_mask', 'inspect_pairs', 'understand_values', 'values_of',
-           'count_classes', 'encode_mask', 'transform_pair', 'epoch_order', 'class_colors', 'colorize', 'finish',
-           'show_masks', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
+           'count_classes', 'encode_mask', 'transform_pair', 'seed_transforms', 'epoch_order', 'class_colors',
+           'colorize', 'finish', 'show_masks', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
 
 # %% ../nbs/data.md #8067d4a0
 import math
@@ -247,6 +247,11 @@ def transform_pair(transforms, picture, mask):
                          '[0, 1], are expected. Leave out Normalize: the networks of dl_utils normalize inside')
     return picture.astype('float32').clip(0, 1), mask
 
+# %% ../nbs/data.md #823d2874
+def seed_transforms(transforms, *numbers):
+    """Let what transforms of albumentations do next depend on some whole numbers, from 0 on, alone; other callables are left as they are."""
+    if hasattr(transforms, 'set_random_seed'): transforms.set_random_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+
 # %% ../nbs/data.md #3cea9652
 @lru_cache(maxsize=8)
 def epoch_order(n, seed, epoch, epoch_multiplier=1, shuffle=True):
@@ -371,7 +376,7 @@ def _rehearse(loader, sizes):
     results = [(loader.sample(i)[0].shape[:2], loader.pairs[i][0]) for i in tried]
     if loader.batch_size > 1: _check_sizes(results)
 
-# %% ../nbs/data.md #6d778c8e
+# %% ../nbs/data.md #bfc3b2a1
 class SegDataLoader(PyDataset):
     """Batches of pictures and masks for `fit`, `evaluate` and `predict`.
 
@@ -387,7 +392,8 @@ class SegDataLoader(PyDataset):
         ignore_index: value of pixels without a label; it may lie outside the classes.
         class_names: names to show, one a class.
         seed: what the random orders depend on; drawn from NumPy's global state if None, so that
-            `keras.utils.set_random_seed` decides.
+            `keras.utils.set_random_seed` decides. Transforms of albumentations depend on it, too, on the epoch and on
+            the place in it, so that a batch is the same whenever it is made.
 
     A batch is `(x, y)`, or `(x, y, w)` with `ignore_index`: `x` float32 RGB in [0, 1], `(batch, height, width, 3)`;
     `y` float32, one-hot `(batch, height, width, num_classes)`, or `(batch, height, width, 1)` in [0, 1];
@@ -446,8 +452,10 @@ class SegDataLoader(PyDataset):
         if not -len(self) <= index < len(self): raise IndexError(f'batch {index} of {len(self)}')
         first = index % len(self) * self.batch_size
         chosen = self.order[first:first + self.batch_size]
-        # files are read in threads, but transformed in order: theirs is one random state
-        samples = [self.encode(i, *files) for i, files in zip(chosen, self._read_all(chosen))]
+        samples = []  # files are read in threads, but transformed in order: a transform has one random state
+        for place, (i, files) in enumerate(zip(chosen, self._read_all(chosen)), first):
+            seed_transforms(self.transforms, self.seed, self.epoch, place)
+            samples.append(self.encode(i, *files))
         _check_sizes((x.shape[:2], self.pairs[i][0]) for i, (x, _, _) in zip(chosen, samples))
         return tuple(np.stack(part) for part in zip(*samples) if part[0] is not None)
 
