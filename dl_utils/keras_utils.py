@@ -13,9 +13,10 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'count_classes', 'make_shapes_datase
            'get_all_layers', 'get_model_elements', 'replace_head', 'try_to_unfreeze_layer', 'fix_size', 'save_tflite',
            'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Dice', 'Tversky',
            'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
-           'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup']
+           'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit',
+           'ResumableRun', 'TensorBoardContext']
 
-# %% ../nbs/keras_utils.md #f5909b02
+# %% ../nbs/keras_utils.md #c78323c8
 from .data import SegDataLoader, count_classes, make_shapes_dataset, read_picture, show_masks
 from .export import fix_size, load_onnx, load_tflite, save_onnx, save_tflite
 from .keras_module import keras, ops
@@ -32,15 +33,18 @@ from .models.surgery import get_all_layers, get_model_elements, replace_head, tr
 from .models.unet import UNet
 from .training.finetune import AutoFinetune, EndToEndEarlyStopping
 from .training.history import KerasHistory, PlotHistory, TestSetCallback
+from .training.interruption import CarefulStopping, DoOnKill, soft_exit
 from .training.mode import TrainingMode
 from .training.recompile import recompile_model
+from .training.resume import ResumableRun
+from .training.tensorboard import TensorBoardContext
 from .training.warmup import Warmup
 
-# %% ../nbs/keras_utils.md #18fe5f15
+# %% ../nbs/keras_utils.md #36b54e1d
 _all_ = ['keras', 'ops', 'SegDataLoader', 'count_classes', 'make_shapes_dataset', 'read_picture', 'show_masks', 'BackboneShapes',
          'backbone2encoder', 'backbone_with_preprop', 'get_keras_application_model_constructor_list', 'UNet', 'Deeplabv3Plus', 'make_fractal_unet', 'dilate',
          'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels', 'global_pool_2D_with_bottleneck',
          'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling', 'get_all_layers', 'get_model_elements', 'replace_head',
          'try_to_unfreeze_layer', 'fix_size', 'save_tflite', 'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore',
          'MeanIoU', 'ClassIoU', 'Dice', 'Tversky', 'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
-         'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup']
+         'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit', 'ResumableRun', 'TensorBoardContext']

@@ -69,7 +69,7 @@ def unfreeze(model, batchnorm='train'):
         for layer in frozen: layer.trainable = False
     return len(model.trainable_weights) - before
 
-# %% ../../nbs/training/finetune.md #a9bb8d14
+# %% ../../nbs/training/finetune.md #5be5a6e8
 class AutoFinetune(Watching):
     """Two-stage training: when early stopping fires for the first time, everything is unfrozen; the second time ends training.
 
@@ -82,8 +82,8 @@ class AutoFinetune(Watching):
             stages; the second begins with the best of the first.
 
     The stage, 1 or 2, is in the logs as `stage`. The model is compiled again in the running `fit`, and the optimizer keeps what it knows. A network that has
-    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score that stops to improve. A training that
-    `BackupAndRestore` restores begins with stage one, so that it can't go on where stage two was interrupted.
+    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score that stops to improve. `BackupAndRestore`
+    forgets the stage; `dl_utils.training.resume.ResumableRun` doesn't.
 
     Raises:
         ValueError: an argument is wrong; or, when training begins, the learning rate is a schedule; or, after an epoch, the logs have no such score.
