@@ -1,15 +1,21 @@
 """Signals and TensorBoard where a notebook can't show them: a search for hyperparameters, a browser, what is left behind."""
-import os
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
+from urllib.error import URLError
+from urllib.request import urlopen
 
+import notebooks
+import numpy as np
 import pytest
+from jupyter_client.manager import KernelManager
+from PIL import Image
 
 SEARCH = """
-    import os, signal, sys
+    import os, signal
     import keras_tuner
     import numpy as np
     from dl_utils.keras_utils import CarefulStopping, keras
@@ -25,7 +31,7 @@ SEARCH = """
         trainings = 0
         def on_train_begin(self, logs=None): SignalIn.trainings += 1
         def on_epoch_end(self, epoch, logs=None):
-            if SignalIn.trainings == 3 and epoch == 0 and 'stop' in sys.argv: os.kill(os.getpid(), signal.SIGTERM)
+            if SignalIn.trainings == 3 and epoch == 0 and 'STOP' in os.environ: os.kill(os.getpid(), signal.SIGTERM)
 
     tuner = keras_tuner.RandomSearch(build, 'val_loss', max_trials=5, directory='search', project_name='all', seed=0)
     before = len(tuner.oracle.trials)
@@ -38,23 +44,53 @@ SEARCH = """
 """
 
 
-def run(program, folder, *arguments, **environment):
-    """A program, run in a folder: what it printed. All that it starts is gone afterwards."""
-    file = folder / "program.py"
-    file.write_text(textwrap.dedent(program))
-    done = subprocess.run([sys.executable, str(file), *arguments], cwd=folder, capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment})
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def test_a_stopped_search_keeps_its_trials_and_goes_on(tmp_path):
-    first = run(SEARCH, tmp_path, "stop")
+def test_a_stopped_search_keeps_its_trials_and_goes_on(python):
+    first = python(SEARCH, STOP="1")
     assert "SIGTERM: training stops at the next on_epoch_end" in first and "Training was stopped by a signal." in first
     assert "searched to the end" not in first and first.splitlines()[-1] == "0 2 True"
-    second = run(SEARCH, tmp_path)
+    second = python(SEARCH)
     before, completed, restored = second.splitlines()[-1].split()
     assert "searched to the end" in second and int(before) >= 2 and int(completed) == 5 and restored == "True"
+
+
+CELL = """
+    import signal, time
+    import numpy as np
+    from dl_utils.keras_utils import DoOnKill, keras
+
+    class Slow(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            print('step', flush=True)
+            time.sleep(.1)
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile('sgd', 'mse')
+    model.fit(np.zeros((64, 4)), np.zeros((64, 1)), batch_size=16, epochs=1000, verbose=0, callbacks=[Slow(), DoOnKill('on_epoch_end', stop_signals=signal.SIGINT)])
+"""
+
+
+def test_interrupting_a_notebook_keeps_its_kernel(tmp_path):
+    manager = KernelManager(transport="ipc", ip=str(tmp_path / "kernel"), connection_file=str(tmp_path / "kernel.json"))
+    manager.start_kernel(env=notebooks.clean_env(tmp_path), cwd=str(tmp_path))
+    client = manager.client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=120)
+        client.execute(textwrap.dedent(CELL))
+        texts, error = "", None
+        while error is None:
+            message = client.get_iopub_msg(timeout=120)["content"]
+            if "step" in message.get("text", "") and "step" not in texts: manager.interrupt_kernel()
+            texts += message.get("text", "")
+            if "ename" in message: error = message
+        assert error["ename"] == "TrainingStopped" and len(error["traceback"]) == 1
+        assert "SIGINT: training stops at the next on_epoch_end" in texts
+        client.get_shell_msg(timeout=60)  # the cell has ended
+        time.sleep(1)  # what is sent at once is not run after an error
+        assert client.execute_interactive("assert model.count_params() == 5", timeout=60)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 SERVED = """
@@ -84,14 +120,10 @@ def processes_with(word):
 
 @pytest.mark.parametrize("ending", ["by itself", "raise", "kill"])
 def test_tensorboard_ends_with_its_program(tmp_path, ending):
-    import time
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
     file = tmp_path / "program.py"
     file.write_text(textwrap.dedent(SERVED).replace("'logs'", repr(str(tmp_path / "logs"))))
     program = subprocess.Popen([sys.executable, str(file), ending], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+                               text=True, env=notebooks.clean_env(tmp_path))
     try:
         said = [program.stdout.readline() for _ in range(3)]
         url = said[1].strip()
@@ -112,15 +144,15 @@ def test_tensorboard_ends_with_its_program(tmp_path, ending):
 
 def look(url, folder):
     """The page of curves in a browser: the loss of training, orange, and of validation, blue, fall from left to right."""
-    import numpy as np
-    from PIL import Image
-
-    picture = folder / "page.png"
-    subprocess.run([BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", f"--user-data-dir={folder / 'profile'}",
-                    "--hide-scrollbars", "--window-size=1400,900", "--virtual-time-budget=60000", f"--screenshot={picture}", url + "#scalars"],
-                   check=True, capture_output=True, timeout=120)
-    red, _, blue = np.moveaxis(np.asarray(Image.open(picture).convert("RGB")).astype(int)[580:780, 410:710], -1, 0)  # the second chart
-    for line in red - blue > 120, blue - red > 120:
-        rows, columns = np.nonzero(line)
-        assert np.ptp(columns) > 100, "no curve is seen"
-        assert rows[columns < np.median(columns)].mean() < rows[columns > np.median(columns)].mean(), "the curve does not fall"
+    deadline = time.monotonic() + 60
+    while b"validation" not in urlopen(url + "data/plugin/scalars/tags", timeout=60).read() and time.monotonic() < deadline: time.sleep(.5)
+    picture, seen = folder / "page.png", []
+    while len(seen) < 2 and time.monotonic() < deadline:  # the browser may be faster than the page
+        subprocess.run([BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                        f"--user-data-dir={folder / 'profile'}", "--hide-scrollbars", "--window-size=1400,900", "--virtual-time-budget=60000",
+                        f"--screenshot={picture}", url + "#scalars"], check=True, capture_output=True, timeout=120)
+        red, _, blue = np.moveaxis(np.asarray(Image.open(picture).convert("RGB")).astype(int)[580:780, 410:710], -1, 0)  # the second chart
+        lines = [np.nonzero(line) for line in (red - blue > 120, blue - red > 120)]
+        seen = [(rows, columns) for rows, columns in lines if len(columns) and np.ptp(columns) > 100]
+    assert len(seen) == 2, "the two curves are not seen"
+    for rows, columns in seen: assert rows[columns < np.median(columns)].mean() < rows[columns > np.median(columns)].mean(), "the curve does not fall"
