@@ -9,9 +9,10 @@ __all__ = ['SHAPES', 'find_pairs', 'read_picture', 'read_mask', 'inspect_pairs',
            'count_classes', 'encode_mask', 'transform_pair', 'seed_transforms', 'epoch_order', 'class_colors',
            'colorize', 'finish', 'show_masks', 'SegDataLoader', 'draw_shapes', 'make_shapes_dataset']
 
-# %% ../nbs/data.md #8067d4a0
+# %% ../nbs/data.md #05ffb4c3
 import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -376,7 +377,9 @@ def _rehearse(loader, sizes):
     results = [(loader.sample(i)[0].shape[:2], loader.pairs[i][0]) for i in tried]
     if loader.batch_size > 1: _check_sizes(results)
 
-# %% ../nbs/data.md #bfc3b2a1
+# %% ../nbs/data.md #f8a86f7b
+_one_by_one = threading.Lock()  # a transform has one random state, and Keras may ask for batches from several threads
+
 class SegDataLoader(PyDataset):
     """Batches of pictures and masks for `fit`, `evaluate` and `predict`.
 
@@ -434,10 +437,12 @@ class SegDataLoader(PyDataset):
         """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored."""
         return tuple(f(path) for f, path in zip((read_picture, read_mask), self.pairs[index]))
 
-    def encode(self, index, picture, mask):
-        """What was read of pair `index`, transformed and encoded: `x`, `y`, and the weights or None."""
+    def encode(self, index, picture, mask, place=None):
+        """What was read of pair `index`, transformed and encoded: `x`, `y`, and the weights or None. A place in the epoch decides what is random."""
         try:
-            x, mask = transform_pair(self.transforms, picture, mask)
+            with _one_by_one:
+                if place is not None: seed_transforms(self.transforms, self.seed, self.epoch, place)
+                x, mask = transform_pair(self.transforms, picture, mask)
             return x, *encode_mask(mask, self.num_classes, self.ignore_index, self.scale)
         except Exception as error:  # whatever a transform raises: say at which file
             kind = '' if type(error) is ValueError else type(error).__name__ + ': '
@@ -452,10 +457,7 @@ class SegDataLoader(PyDataset):
         if not -len(self) <= index < len(self): raise IndexError(f'batch {index} of {len(self)}')
         first = index % len(self) * self.batch_size
         chosen = self.order[first:first + self.batch_size]
-        samples = []  # files are read in threads, but transformed in order: a transform has one random state
-        for place, (i, files) in enumerate(zip(chosen, self._read_all(chosen)), first):
-            seed_transforms(self.transforms, self.seed, self.epoch, place)
-            samples.append(self.encode(i, *files))
+        samples = [self.encode(i, *files, place) for place, (i, files) in enumerate(zip(chosen, self._read_all(chosen)), first)]
         _check_sizes((x.shape[:2], self.pairs[i][0]) for i, (x, _, _) in zip(chosen, samples))
         return tuple(np.stack(part) for part in zip(*samples) if part[0] is not None)
 

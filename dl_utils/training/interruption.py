@@ -50,12 +50,12 @@ def known_signals(stop_signals):
     if found and None not in found: return found
     raise ValueError(f"stop_signals={stop_signals!r}: one or several of {', '.join(by_name)} are expected")
 
-# %% ../../nbs/training/interruption.md #386d4d91
-_shares, _before, _request = {}, {}, []  # signal: who wants it; signal: its handler before; what was asked for, and not served yet
+# %% ../../nbs/training/interruption.md #d4b74c3a
+_shares, _before, _request = {}, {}, {}  # signal: who wants it; signal: its handler before; what was asked for, and not served yet
 
-def requested():
-    """The signal that waits for its event, or None."""
-    return _request[0] if _request else None
+def requested(signals=SIGNALS):
+    """The first of some signals that waits for its event, or None."""
+    return next((s for s in _request if s in signals), None)
 
 def say(text):
     """Print, also out of a signal handler, which may have interrupted another print."""
@@ -68,14 +68,16 @@ def _note(signum, frame):
         if share.is_over(frame): share.release()
     _give_back(signum)
     if not _shares[signum]: return signal.raise_signal(signum)  # nobody waits for it any more
-    if signal.getsignal(signum) is signal.SIG_IGN: signal.signal(signum, _at_once)
-    _request[:] = [signal.Signals(signum)]
+    if signal.getsignal(signum) is not signal.SIG_DFL: signal.signal(signum, _at_once)
+    _request[signal.Signals(signum)], name = True, signal.Signals(signum).name
     events = dict.fromkeys(event for share in _shares[signum] for event in share.events)
-    say(f"\n{_request[0].name}: training stops at the next {' or '.join(events) or 'event'}; another {_request[0].name} stops it at once")
+    say(f"\n{name}: training stops at the next {' or '.join(events) or 'event'}; another {name} stops it at once")
 
 def _at_once(signum, frame):
-    """The handler of a second signal where the program ignored it before."""
-    signal.signal(signum, signal.SIG_DFL)
+    """The handler of a second signal where the program had one of its own, or ignored it."""
+    _request.pop(signum, None)
+    _give_back(signum)
+    if signal.getsignal(signum) is signal.SIG_IGN: signal.signal(signum, signal.SIG_DFL)
     signal.raise_signal(signum)
 
 def _give_back(signum):
@@ -83,14 +85,14 @@ def _give_back(signum):
 
 def _arm():
     for s, shares in _shares.items():
-        if shares and signal.getsignal(s) in (_before[s], _at_once): signal.signal(s, _note)
+        if shares and s not in _request and signal.getsignal(s) in (_before[s], _at_once): signal.signal(s, _note)
 
 def forget_request():
     """Go on as if no signal had come."""
     _request.clear()
     _arm()
 
-# %% ../../nbs/training/interruption.md #37a83de5
+# %% ../../nbs/training/interruption.md #e0901c20
 class Share:
     """The wish to have signals caught until some events, from now on to `release()`.
 
@@ -107,10 +109,11 @@ class Share:
                                'or leave the callback out')
         self.events, self.signals, self.active, self.owner = events, signals, True, owner and weakref.ref(owner)
         if owner: weakref.finalize(owner, self.release)
+        if self.is_over(sys._getframe()): self.owner = None  # who calls the events keeps the list elsewhere
         for s in signals:
             if not _shares.setdefault(s, []): _before[s] = signal.getsignal(s)
             _shares[s].append(self)
-        if requested() not in signals: _arm()
+        _arm()
 
     def is_over(self, frame):
         """Whether no function of a stack, of which `frame` is the innermost, holds the owner."""
@@ -118,11 +121,13 @@ class Share:
         while owner and frame and all(value is not owner for value in frame.f_locals.values()): frame = frame.f_back
         return bool(self.owner) and not (owner and frame)
 
-    def release(self):
-        """Give the signals back. Elsewhere than in the main thread the next signal does it."""
+    def release(self, keep=False):
+        """Give the signals back, and forget them unless `keep`. (Elsewhere than in the main thread the next signal gives them back.)"""
         for s in self.signals if self.active else ():
             _shares[s].remove(self)
-            if not _shares[s] and threading.current_thread() is threading.main_thread(): _give_back(s)
+            if _shares[s]: continue
+            if not keep: _request.pop(s, None)
+            if threading.current_thread() is threading.main_thread(): _give_back(s)
         self.active = False
 
 @contextmanager
@@ -137,9 +142,9 @@ def caught(stop_signals=(signal.SIGTERM,), stop_on=()):
     try: yield
     finally: share.release()
 
-# %% ../../nbs/training/interruption.md #7ca56386
-class TrainingStopped(Exception):
-    """Training was told to stop, in a notebook: a cell that ends, with one line instead of a traceback."""
+# %% ../../nbs/training/interruption.md #9c552328
+class TrainingStopped(BaseException):
+    """Training was told to stop, in a notebook: a cell that ends, with one line instead of a traceback. Like SystemExit it is not an `Exception`."""
     def _render_traceback_(self): return [f'{type(self).__name__}: {self}']
 
 def soft_exit():
@@ -152,7 +157,7 @@ def soft_exit():
     if in_notebook(): raise TrainingStopped('training was told to stop')
     sys.exit(0)
 
-# %% ../../nbs/training/interruption.md #70ef82f4
+# %% ../../nbs/training/interruption.md #575c46ea
 class DoOnKill(keras.callbacks.Callback):
     """Act on a signal, at the next event.
 
@@ -162,8 +167,8 @@ class DoOnKill(keras.callbacks.Callback):
         stop_signals: the signals.
 
     Signals are caught while `fit`, `evaluate` or `predict` runs. What handled them before is back in place afterwards, and at once when a signal has come,
-    so that a second one of the same kind has its usual effect. A request is shared by all instances: one that came in a training without such an
-    event is served in the next. Place it last in the list: callbacks behind it don't see the event when `exit_func` raises.
+    so that a second one of the same kind has its usual effect. A request is shared by all instances: one that came in a training that ended without such
+    an event is served in the next. Place it last in the list: callbacks behind it don't see the event when `exit_func` raises.
 
     Raises:
         RuntimeError: `fit` was called outside of the main thread.
@@ -182,9 +187,9 @@ class DoOnKill(keras.callbacks.Callback):
     def _at(self, event):
         part, active = event.split('_')[1], self.share and self.share.active
         if event in ('on_train_begin', 'on_test_begin', 'on_predict_begin') and not active: self._begin(part)
-        if event in ('on_train_end', 'on_test_end', 'on_predict_end') and active and self.part == part: self.share.release()
-        if event not in self.stop_on or requested() not in self.stop_signals: return
-        _request.clear()
+        if event in ('on_train_end', 'on_test_end', 'on_predict_end') and active and self.part == part: self.share.release(keep=True)
+        if event not in self.stop_on or not requested(self.stop_signals): return
+        for s in self.stop_signals: _request.pop(s, None)
         self.exit_func()
         _arm()
 
@@ -195,7 +200,7 @@ class DoOnKill(keras.callbacks.Callback):
 
     def __deepcopy__(self, memo): return type(self)(self.stop_on, self.exit_func, self.stop_signals)  # KerasTuner makes one for each trial
 
-# %% ../../nbs/training/interruption.md #1efac809
+# %% ../../nbs/training/interruption.md #29a3cdd9
 class CarefulStopping:
     """A way out of training: callbacks that raise an error when a signal has come, and a context that catches it.
 
@@ -227,10 +232,10 @@ class CarefulStopping:
 
     @contextmanager
     def context(self):
-        """Ends quietly when the error was raised by this object; all others pass. A signal between two trainings waits for the next."""
-        self.raised = None
+        """Ends quietly when the error was raised by this object; all others pass. A signal between two trainings in it waits for the next."""
         with caught(self.stop_signals):
             try: yield self
             except self.error_class as error:
                 if error is not self.raised: raise
                 say(self.desc)
+            finally: self.raised = None  # it holds on to all that was running

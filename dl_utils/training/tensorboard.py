@@ -24,7 +24,7 @@ from ..data import show_masks
 from ..keras_module import keras, need
 from .history import in_notebook
 
-# %% ../../nbs/training/tensorboard.md #cb843b6a
+# %% ../../nbs/training/tensorboard.md #8595b2aa
 def free_port(port, host='localhost', tries=100):
     """The first port from `port` on that nobody listens to.
 
@@ -41,9 +41,9 @@ def free_port(port, host='localhost', tries=100):
         ValueError: it is no number of a port.
     """
     if whole('port', port) > 65535: raise ValueError(f'port={port}: a number from 1 to 65535 is expected')
-    last = min(port + tries, 65536)
+    last, family = min(port + tries, 65536), socket.AF_INET6 if ':' in host else socket.AF_INET
     for candidate in range(port, last):
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
             try: probe.bind((host, candidate))
             except PermissionError: continue  # below 1024
@@ -53,11 +53,11 @@ def free_port(port, host='localhost', tries=100):
             return candidate
     raise OSError(f'ports {port} to {last - 1} are all taken; end a server, or begin elsewhere: port={last}')
 
-# %% ../../nbs/training/tensorboard.md #5cf4db6f
+# %% ../../nbs/training/tensorboard.md #a86b3036
 _SERVER = """
-import os, signal, threading
-def watch():
-    os.read(0, 1)  # until the process that holds the other end is gone
+import os, select, signal, threading
+def watch(parent=os.getppid()):
+    while os.getppid() == parent and not select.select([0], [], [], 1)[0]: pass  # until the other end is closed, or its process gone
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=watch, daemon=True).start()
 from tensorboard.main import run_main
@@ -86,15 +86,15 @@ class Server:
         while True:
             self.port = port = free_port(port, '' if bind_all else host)
             self.said = tempfile.TemporaryFile('w+')
-            self.process = subprocess.Popen([sys.executable, '-c', _SERVER, '--logdir', str(log_dir), '--port', str(port), *where], stdin=subprocess.PIPE,
+            self.process = subprocess.Popen([sys.executable, '-P', '-c', _SERVER, f'--logdir={log_dir}', '--port', str(port), *where], stdin=subprocess.PIPE,
                                             stdout=self.said, stderr=self.said, env=environment, start_new_session=True)  # Ctrl+C is not for it
             self.stop = weakref.finalize(self, _end, self.process, self.said)
             answer = self._wait(patience)
             if url := re.search(r' at (http://\S+)', answer):
-                self.url = url[1]
+                self.url = url[1].replace('0.0.0.0', 'localhost')
                 return
             self.stop()
-            if 'already in use' not in answer: raise RuntimeError(f'TensorBoard does not start: {answer.strip() or f"no answer for {patience} seconds"}')
+            if 'already in use' not in answer: raise RuntimeError(f'TensorBoard does not start: {answer.strip()[-1000:] or f"no answer for {patience} seconds"}')
             port += 1  # somebody was faster
 
     def _wait(self, patience):
@@ -157,7 +157,7 @@ class _Together(keras.callbacks.TensorBoard):
         super().on_epoch_end(epoch, logs)
         self.images.on_epoch_end(epoch, logs)
 
-# %% ../../nbs/training/tensorboard.md #8a0697d2
+# %% ../../nbs/training/tensorboard.md #379af5af
 class TensorBoardContext:
     """TensorBoard, while training lasts.
 
@@ -170,9 +170,9 @@ class TensorBoardContext:
         inline: show it below the cell, in Jupyter and Colab.
         kwargs: further arguments of `keras.callbacks.TensorBoard`.
 
-    `with` it gives the Keras callback for `fit`. The address is printed, and kept as `url`. At the end the server is stopped, and the command is
+    `with` it gives the Keras callback for `fit`. The address is printed, and kept as `url`. At its end the server is stopped, and the command is
     printed that starts it again. Without `with`, `start()` returns the address, `callback` is the callback, and `stop()` ends it; the end of the
-    program does, too.
+    program does, too, but prints nothing.
 
     Raises:
         ImportError: tensorboard is missing.
@@ -182,10 +182,12 @@ class TensorBoardContext:
     def __init__(self, log_dir='logs', images=None, port=6006, host='localhost', bind_all=False, inline=True, **kwargs):
         need('tensorboard', 'TensorBoardContext')
         if whole('port', port) > 65535: raise ValueError(f'port={port}: a number from 1 to 65535 is expected')
+        if not host or not isinstance(host, str): raise ValueError(f"host={host!r}: a name or address of this machine is expected, such as 'localhost'")
         if isinstance(log_dir, keras.callbacks.TensorBoard):
             if images is not None or kwargs: raise ValueError('a callback that is there keeps its settings: give images and the like with a folder instead')
             self.callback, log_dir = log_dir, log_dir.log_dir
         else:
+            log_dir = Path(log_dir).expanduser()
             pictures = None if images is None else PredictionImages(log_dir, *(images if isinstance(images, tuple) else (images,)))
             self.callback = _Together(pictures, log_dir=str(log_dir), **kwargs) if pictures else keras.callbacks.TensorBoard(str(log_dir), **kwargs)
         self.log_dir, self.port, self.host, self.bind_all, self.inline, self.server = Path(log_dir), port, host, bind_all, inline, None
@@ -212,7 +214,7 @@ class TensorBoardContext:
         if not self.server: return
         self.server.stop()
         self.server = None
-        print(f'TensorBoard was stopped. To look again: tensorboard --logdir {shlex.quote(str(self.log_dir))}', flush=True)
+        print(f'TensorBoard was stopped. To look again: tensorboard --logdir {shlex.quote(str(self.log_dir.absolute()))}', flush=True)
 
     def __enter__(self):
         self.start()
