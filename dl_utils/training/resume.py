@@ -300,7 +300,7 @@ def named(callbacks):
         names.append(f'{name} {seen[name]}')
     return names
 
-# %% ../../nbs/training/resume.md #810e100f
+# %% ../../nbs/training/resume.md #985f547e
 class ResumableRun:
     """A training that can be stopped and killed, and goes on.
 
@@ -329,7 +329,8 @@ class ResumableRun:
         Args:
             model: built and compiled, the same each time; what it has learned meanwhile is in the folder.
             x, y, sample_weight, batch_size, shuffle: as of `fit`: a loader, or arrays. What a loader gives has to be a function of its `epoch`, as with
-                `SegDataLoader`. A `tf.data.Dataset` must not shuffle, or goes on with another order.
+                `SegDataLoader`. A `tf.data.Dataset` must not shuffle, or goes on with another order. On JAX a loader with more than one worker does, too: Keras
+                takes batches from it before the first epoch.
             epochs: how many in all, those before a stop included.
             callbacks: they go on with what they remember, each found again by its class. A `CSVLogger` needs `append=True`.
             kwargs: further arguments of `fit`.

@@ -45,7 +45,7 @@ def set_rate(model, rate):
     bring_home(model)
     model.optimizer.learning_rate = rate
 
-# %% ../../nbs/training/warmup.md #85337cb1
+# %% ../../nbs/training/warmup.md #2b6704d0
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate linearly from 0 to its target.
 
@@ -55,7 +55,8 @@ class Warmup(keras.callbacks.Callback):
     The target is the optimizer's learning rate, which other callbacks may change at any time; between batches it is in its place. What was used for the
     last batch is put into the logs as `learning_rate`. Place it before callbacks that save the optimizer in the middle of an
     epoch, and behind those that log the rate, too: what the last one writes stays. With `steps_per_execution` the rate changes once in each execution.
-    What `restart` began is not saved: a training that is restored from a file in the middle of a second warm-up goes on at the full rate.
+    Keras' `BackupAndRestore` doesn't save what `restart` began: restored in the middle of a second warm-up, training goes on at the full rate.
+    `dl_utils.training.resume.ResumableRun` saves it.
 
     Raises:
         ValueError: `steps` is not a whole number from 1 on; or, when training begins, the learning rate is a schedule.
