@@ -300,7 +300,7 @@ def named(callbacks):
         names.append(f'{name} {seen[name]}')
     return names
 
-# %% ../../nbs/training/resume.md #985f547e
+# %% ../../nbs/training/resume.md #e198b3c8
 class ResumableRun:
     """A training that can be stopped and killed, and goes on.
 
@@ -339,7 +339,7 @@ class ResumableRun:
             `KerasHistory` of all epochs. A training that is through is not trained again: the model gets its weights, those that `restore_best_weights` has
             chosen. If it has made all its epochs, more `epochs` let it go on from there; one that a callback has ended remains ended.
 
-        What the folder holds wins: the learning rate, and the seed of a loader that was given none. The loss, the data and the settings of callbacks
+        What the folder holds wins: the learning rate, and the seed of the loader. The loss, the data and the settings of callbacks
         may be others than before.
 
         Raises:
