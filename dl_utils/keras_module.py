@@ -31,7 +31,7 @@ def chosen_flavour():
     if given.strip().lower() in FLAVOURS: return given.strip().lower()
     raise ValueError(f"KERAS_MODULE={given!r} is no Keras; set it to one of {', '.join(map(repr, FLAVOURS))}")
 
-# %% ../nbs/keras_module.md #d3da9823
+# %% ../nbs/keras_module.md #4edf90d0
 _INSTALL = {  # extra: what is imported, and what pip calls it; the same stands in pyproject.toml
     'tfmot': {'tf_keras': 'tf-keras>=2.20', 'tensorflow_model_optimization': 'tensorflow-model-optimization>=0.8'},
     'notebook': {'ipywidgets': 'ipywidgets>=7.7', 'ipykernel': 'ipykernel'},
@@ -39,6 +39,7 @@ _INSTALL = {  # extra: what is imported, and what pip calls it; the same stands 
     'torch': {'torch': 'torch'},
     'tuner': {'keras_tuner': 'keras-tuner>=1.4.7'},
     'tensorboard': {'tensorboard': 'tensorboard>=2.19'},
+    'tiff': {'tifffile': 'tifffile', 'imagecodecs': 'imagecodecs'},
     'tflite': {'ai_edge_litert': 'ai-edge-litert'},
     'onnx': {'onnx': 'onnx', 'onnxruntime': 'onnxruntime', 'tf2onnx': 'tf2onnx'},
     'bench': {'keras_hub': 'keras-hub', 'segmentation_models': 'segmentation-models',

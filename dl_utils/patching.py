@@ -7,9 +7,12 @@ Docs: https://nikitashubin.github.io/dl_utils/patching.html.md"""
 # %% auto #0
 __all__ = ['patch_to']
 
-# %% ../nbs/patching.md #b956ef71
+# %% ../nbs/patching.md #52bd45a9
+from inspect import unwrap
+
+# %% ../nbs/patching.md #644ba290
 def patch_to(cls):
-    """A decorator that makes a function a method of a class.
+    """A decorator that makes a function a method of a class. Of two things with one name, a function and a method, both can be used: the name goes on meaning the function.
 
     Args:
         cls: the class.
@@ -17,5 +20,5 @@ def patch_to(cls):
     def add(function):
         function.__qualname__ = f'{cls.__qualname__}.{function.__name__}'
         setattr(cls, function.__name__, function)
-        return function
+        return unwrap(function).__globals__.get(function.__name__, function)  # unwrap: of a staticmethod
     return add

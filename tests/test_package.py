@@ -29,7 +29,7 @@ def test_wheel(tmp_path):
     assert not [name for name in wheel.namelist() if name.startswith(("tests", "tools", "nbs"))]
     metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     extras = set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.M))
-    assert extras == set(EXTRAS) == {"tfmot", "notebook", "jax", "torch", "tuner", "tensorboard", "tflite", "onnx", "bench", "docs", "dev"}
+    assert extras == set(EXTRAS) == {"tfmot", "notebook", "jax", "torch", "tuner", "tensorboard", "tiff", "tflite", "onnx", "bench", "docs", "dev"}
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

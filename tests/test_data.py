@@ -1,0 +1,283 @@
+"""SegDataLoader against files as they come, and against what no notebook can play: other users, processes, ends of programs."""
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import cv2
+
+from dl_utils.data import DataProblem, SegDataLoader, check
+
+CLASSES = 3
+LOSSLESS = "png", "bmp", "tiff", "webp", "ppm", "npy"
+
+
+def encoded(array, suffix):
+    file = io.BytesIO()
+    if suffix == "npy": np.save(file, array)
+    else: Image.fromarray(array).save(file, {"jpg": "jpeg"}.get(suffix, suffix), **({"lossless": True} if suffix == "webp" else {}))
+    return file.getvalue()
+
+
+def reference(data, suffix, gray):
+    """What another decoder makes of the bytes; None where it makes nothing."""
+    if suffix == "npy": return np.load(io.BytesIO(data), allow_pickle=False)
+    found = cv2.imdecode(np.frombuffer(data, "uint8"), cv2.IMREAD_UNCHANGED if gray else cv2.IMREAD_COLOR_RGB)
+    return found[..., 0] if gray and found is not None and found.ndim == 3 else found
+
+
+# --- Damage -----------------------------------------------------------------------------------------------------------
+# name: (what becomes of the bytes, is it certain to make the file useless)
+
+def flip(data, at, value):
+    at %= len(data)
+    return data[:at] + bytes([data[at] ^ (value % 255 + 1)]) + data[at + 1:]
+
+
+DAMAGE = {
+    "none": (lambda data, at, value: data, False),
+    "empty": (lambda data, at, value: b"", True),
+    "cut": (lambda data, at, value: data[:max(1, len(data) - 16 - at % (len(data) // 2))], True),
+    "flip": (flip, False),
+    "zeros": (lambda data, at, value: data[:at % len(data)] + bytes(len(data) - at % len(data)), False),
+    "garbage": (lambda data, at, value: np.random.default_rng([at, value]).bytes(1 + at % 300), True),
+    "text": (lambda data, at, value: b"just some notes\n" * (1 + value % 5), True),
+    "head": (lambda data, at, value: data[:8] + np.random.default_rng([at, value]).bytes(40 + at % 200), False),
+    "tail": (lambda data, at, value: data + bytes([value % 256]) * (1 + at % 50), False),
+    "middle": (lambda data, at, value: data[:at % len(data)] + data[at % len(data) + 1 + value % 9:], False),
+}
+
+damage = st.tuples(st.sampled_from([*DAMAGE, *["none"] * 8]), st.integers(0, 10 ** 4), st.integers(0, 10 ** 4))
+pair = st.fixed_dictionaries(dict(
+    picture=damage, mask=damage, picture_suffix=st.sampled_from([*LOSSLESS, "jpg"]), mask_suffix=st.sampled_from(LOSSLESS),
+    layout=st.sampled_from(["pair"] * 10 + ["no mask", "no picture", "twin", "other size", "other values", "upper", "folder", "pipe"])))
+USELESS = "no mask", "no picture", "other size", "other values", "folder", "pipe"
+
+
+def write(folder, number, given, seed):
+    """Write one pair; its stem, whether it is certainly useless, whether it is certainly fine, and what was saved as PNG, whose checksums guard it."""
+    rng = np.random.default_rng([seed, number])
+    height, width, layout = 8, 10, given["layout"]
+    picture = rng.integers(0, 256, (height, width, 3), "uint8")
+    mask = rng.integers(0, CLASSES, (height + (layout == "other size"), width), "uint8") + 100 * (layout == "other values")
+    stem, kinds = f"{number}", (given["picture_suffix"], given["mask_suffix"])
+    suffix = given["picture_suffix"].upper() if layout == "upper" else given["picture_suffix"]
+    useless, fine = layout in USELESS, layout in ("pair", "upper")
+    for side, array, suffix, how in (("inp", picture, suffix, given["picture"]), ("out", mask, given["mask_suffix"], given["mask"])):
+        path = folder / side / f"{stem}.{suffix}"
+        if (side, layout) in (("out", "no mask"), ("inp", "no picture")): continue
+        if side == "inp" and layout == "folder": path.mkdir()
+        elif side == "inp" and layout == "pipe": os.mkfifo(path)
+        else:
+            change, certain = DAMAGE[how[0]]
+            path.write_bytes(change(encoded(array, suffix.lower()), *how[1:]))
+            useless, fine = useless or certain, fine and how[0] == "none"
+        if side == "out" and layout == "twin":
+            shutil.copy(path, path.with_suffix(".other"))
+            fine = False
+    return stem, useless, fine, [array if kind == "png" else None for array, kind in zip((picture, mask), kinds)]
+
+
+def check_batches(loader, saved):
+    """Each sample that the loader gives is what another decoder reads from the files, and if it was a PNG, what was saved."""
+    x, y = (np.concatenate(part) for part in zip(*(loader[i] for i in range(len(loader)))))
+    assert len(x) == len(loader.pairs) and x.dtype == y.dtype == np.float32
+    for (picture, mask), got, target in zip(loader.pairs, x, y):
+        expected = reference(picture.read_bytes(), picture.suffix[1:].lower(), gray=False)
+        levels = reference(mask.read_bytes(), mask.suffix[1:].lower(), gray=True)
+        if expected is not None and expected.shape == got.shape:
+            assert np.abs(got * 255 - expected).max() < 1.5, picture
+        assert (target.sum(-1) == 1).all()
+        if levels is not None and levels.shape == target.shape[:2]: assert (target.argmax(-1) == levels).all(), mask
+        original, labels = saved[picture.stem]
+        if original is not None: assert (np.rint(got * 255) == original).all(), picture
+        if labels is not None: assert (target.argmax(-1) == labels).all(), mask
+
+
+def fuzz(pairs, batch_size, seed):
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        folder = Path(folder)
+        for side in ("inp", "out"): (folder / side).mkdir()
+        stems = [write(folder, i, given, seed) for i, given in enumerate(pairs)]
+        useless, fine = {s for s, bad, _, _ in stems if bad}, {s for s, _, good, _ in stems if good}
+        problems = check(folder, CLASSES)
+        named = {Path(problem.file).stem for problem in problems}
+        whole_set = any(problem.kind in ("no pairs", "values") for problem in problems)
+        assert whole_set or useless <= named and not fine & named, (useless, fine, problems)
+        assert all(problem.remedy and problem.what for problem in problems)
+        if problems:
+            with pytest.raises(DataProblem): SegDataLoader(folder, CLASSES, batch_size=batch_size)
+        if len(named) >= len(pairs) or whole_set: return
+        with pytest.warns() if problems else open(os.devnull):
+            with SegDataLoader(folder, CLASSES, batch_size=1, on_error="skip") as loader:
+                assert fine <= {picture.stem for picture, _ in loader.pairs}
+                check_batches(loader, {s: arrays for s, _, _, arrays in stems})
+                if len(loader) > 1: spoil_late(loader)
+
+
+def spoil_late(loader):
+    """A file that goes bad after the loader was made is told, and its place taken."""
+    second = loader[1][0]
+    loader.pairs[0][0].write_bytes(b"")
+    assert np.array_equal(loader[0][0], second)
+    with pytest.warns(UserWarning, match=r"is empty.*replaced"): loader.on_epoch_end()
+
+
+ANY = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+@settings(max_examples=250, **ANY)
+@given(st.lists(pair, min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 10 ** 6))
+@pytest.mark.filterwarnings("ignore")  # decoders, about the damage
+def test_no_file_does_harm(pairs, batch_size, seed):
+    fuzz(pairs, batch_size, seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, **ANY)
+@given(st.lists(pair, min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 10 ** 6))
+@pytest.mark.filterwarnings("ignore")
+def test_ten_thousand_sets_do_no_harm(pairs, batch_size, seed):
+    fuzz(pairs, batch_size, seed)
+
+
+# --- Other users, processes, ends ----------------------------------------------------------------------------------------
+
+def test_files_that_may_not_be_read_are_named(python):
+    """Root may read everything, so the process becomes somebody else."""
+    with tempfile.TemporaryDirectory(prefix="denied-") as folder:
+        os.chmod(folder, 0o755)
+        said = python(f"""
+            import os
+            from pathlib import Path
+            from dl_utils.data import SegDataLoader, check, make_shapes_dataset
+            SegDataLoader(make_shapes_dataset('warm', 2), 4)[0]  # all is imported
+            path = make_shapes_dataset('{folder}/set', n=3)
+            os.chmod(path / 'inp/0001.png', 0), os.chmod(path / 'out/0002.png', 0)
+            if os.geteuid() == 0: os.seteuid(65534)
+            print(check(path, 4).kinds)
+            try: SegDataLoader(path, 4)
+            except PermissionError as error: print(error)
+            if os.getuid() == 0: os.seteuid(0)
+            os.chmod(path / 'out', 0)
+            if os.geteuid() == 0: os.seteuid(65534)
+            try: SegDataLoader(path, 4)
+            except PermissionError as error: print(error)
+            if os.getuid() == 0: os.seteuid(0)
+            os.chmod(path / 'out', 0o755)
+            """).splitlines()[-3:]
+    assert said[0] == "{'no permission': 2}"
+    assert "set/inp/0001.png: may not be read; chmod a+r" in said[1] and "1 more problem" in said[1]
+    assert "set/out: may not be read; chmod a+rx" in said[2]
+
+
+DIGEST = """
+    import hashlib, sys
+    import albumentations as A
+    from dl_utils.data import SegDataLoader, make_shapes_dataset
+    many = A.Compose([A.RandomCrop(32, 32), A.D4(), A.RandomBrightnessContrast(p=1), A.OneOf([A.GaussNoise(p=1), A.Rotate(p=1)])])
+    loader = SegDataLoader(make_shapes_dataset('shapes', n=12, size=(48, 48)), 4, many, batch_size=5, shuffle=True, seed=3, workers={workers}, cache={cache!r})
+    digest = hashlib.sha1()
+    for epoch in range(3):
+        for batch in loader:
+            for part in batch: digest.update(part.tobytes())
+    print(digest.hexdigest())
+    """
+
+
+def test_batches_are_the_same_in_every_process(python):
+    digests = {python(DIGEST.format(workers=workers, cache=cache), flavour, PYTHONHASHSEED=str(workers)).split()[-1]
+               for workers, cache, flavour in ((0, None, "keras"), (1, "ram", "tf_keras"), (5, "disk", "keras"))}
+    assert len(digests) == 1
+
+
+def test_nothing_is_left(tmp_path):
+    """Threads and descriptors are as before, after closing, and after being forgotten."""
+    import gc
+    import threading
+    from dl_utils.data import make_shapes_dataset
+    path = make_shapes_dataset(tmp_path / "shapes", n=6, size=(32, 32))
+
+    def used():
+        return len(os.listdir("/proc/self/fd")), sum(t.name.startswith("dl_utils") for t in threading.enumerate())
+    SegDataLoader(path, 4)[0]
+    gc.collect()
+    before, inside = used(), None
+    for _ in range(20):
+        with SegDataLoader(path, 4, batch_size=2, cache="disk", workers=3) as loader:
+            for _ in loader: inside = used()
+    assert used() == before and inside[0] > before[0] and inside[1] == 3
+    for _ in range(20): [*SegDataLoader(path, 4, batch_size=2, cache="disk")]
+    del loader
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("dl_utils"): thread.join(10)
+    assert used() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # TensorFlow's threads are there as well
+def test_a_forked_process_starts_threads_of_its_own(tmp_path):
+    from dl_utils.data import make_shapes_dataset
+    with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=6, size=(32, 32)), 4, batch_size=2) as loader:
+        first = [x.sum() for x, _ in (loader[i] for i in range(3))]
+        child = os.fork()
+        if not child:
+            try: same = [x.sum() for x, _ in (loader[i] for i in range(3))] == first
+            finally: os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+FIT = """
+    import numpy as np
+    from dl_utils.data import SegDataLoader, make_shapes_dataset
+    from dl_utils.keras_module import is_keras_3, keras
+    path = make_shapes_dataset('shapes', n=8, size=(32, 32))
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 1, activation='softmax')])
+    model.compile('sgd', 'sparse_categorical_crossentropy', weighted_metrics=['accuracy'])
+    how = dict(workers=2, use_multiprocessing={processes})
+    loader = SegDataLoader(path, 4, batch_size=2, shuffle=True, seed=0, target='sparse', class_weights='balanced')
+    if is_keras_3(keras):
+        loader.workers, loader.use_multiprocessing = how.values()
+        how = dict()
+    loss = model.fit(loader, epochs=2, verbose=0, **how).history['loss']
+    model.fit(loader.to_tf_dataset(), shuffle=False, verbose=0)
+    assert np.isfinite(loss).all() and loader.epoch >= 2
+    """
+
+
+@pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
+@pytest.mark.parametrize("processes", [False, True])
+def test_keras_own_workers_may_ask(python, flavour, processes):
+    python(FIT.format(processes=processes), flavour)
+
+
+def test_a_killed_program_leaves_no_cache(tmp_path):
+    """The file of the disk cache has no name, so SIGKILL can't leave it."""
+    import notebooks
+    code = """
+        from dl_utils.data import SegDataLoader, make_shapes_dataset
+        loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, cache='disk')
+        for _ in loader: pass
+        print(loader._cache.bytes, flush=True)
+        import time; time.sleep(600)
+        """
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = notebooks.clean_env(tmp_path) | {"TMPDIR": str(temporary)}
+    program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with program:
+        kept = int(program.stdout.readline())
+        program.kill()
+    assert kept == 6 * 96 * 96 * 4 and not any(temporary.iterdir())
