@@ -66,14 +66,15 @@ USELESS = "no mask", "no picture", "other size", "other values", "folder", "pipe
 
 
 def write(folder, number, given, seed):
-    """Write one pair; its stem, whether it is certainly useless, whether it is certainly fine, and what was saved as PNG, whose checksums guard it."""
+    """Write one pair; its stem, whether it is certainly useless, whether it is certainly fine, and what was saved."""
     rng = np.random.default_rng([seed, number])
     height, width, layout = 8, 10, given["layout"]
     picture = rng.integers(0, 256, (height, width, 3), "uint8")
     mask = rng.integers(0, CLASSES, (height + (layout == "other size"), width), "uint8") + 100 * (layout == "other values")
-    stem, kinds = f"{number}", (given["picture_suffix"], given["mask_suffix"])
+    stem = f"{number}"
     suffix = given["picture_suffix"].upper() if layout == "upper" else given["picture_suffix"]
-    useless, fine = layout in USELESS, layout in ("pair", "upper")
+    harmless = given["picture"][0] == given["mask"][0] == "none"  # damage may even turn a size or a value into another
+    useless, fine = layout in USELESS and (harmless or not layout.startswith("other")), layout in ("pair", "upper")
     for side, array, suffix, how in (("inp", picture, suffix, given["picture"]), ("out", mask, given["mask_suffix"], given["mask"])):
         path = folder / side / f"{stem}.{suffix}"
         if (side, layout) in (("out", "no mask"), ("inp", "no picture")): continue
@@ -86,23 +87,23 @@ def write(folder, number, given, seed):
         if side == "out" and layout == "twin":
             shutil.copy(path, path.with_suffix(".other"))
             fine = False
-    return stem, useless, fine, [array if kind == "png" else None for array, kind in zip((picture, mask), kinds)]
+    return stem, useless, fine, (picture, mask)
+
+
+def agrees(path, got, saved):
+    """Whether it is what was saved or, where no checksums guard a file, what another decoder reads."""
+    if np.array_equal(got, saved): return True
+    expected = reference(path.read_bytes(), path.suffix[1:].lower(), gray=saved.ndim == 2)
+    return path.suffix.lower() != ".png" and (expected is None or expected.shape != got.shape or np.abs(got - expected).max() < 1.5)
 
 
 def check_batches(loader, saved):
-    """Each sample that the loader gives is what another decoder reads from the files, and if it was a PNG, what was saved."""
+    """Each sample that the loader gives is what is in the files."""
     x, y = (np.concatenate(part) for part in zip(*(loader[i] for i in range(len(loader)))))
-    assert len(x) == len(loader.pairs) and x.dtype == y.dtype == np.float32
+    assert len(x) == len(loader.pairs) and x.dtype == y.dtype == np.float32 and (y.sum(-1) == 1).all()
     for (picture, mask), got, target in zip(loader.pairs, x, y):
-        expected = reference(picture.read_bytes(), picture.suffix[1:].lower(), gray=False)
-        levels = reference(mask.read_bytes(), mask.suffix[1:].lower(), gray=True)
-        if expected is not None and expected.shape == got.shape:
-            assert np.abs(got * 255 - expected).max() < 1.5, picture
-        assert (target.sum(-1) == 1).all()
-        if levels is not None and levels.shape == target.shape[:2]: assert (target.argmax(-1) == levels).all(), mask
-        original, labels = saved[picture.stem]
-        if original is not None: assert (np.rint(got * 255) == original).all(), picture
-        if labels is not None: assert (target.argmax(-1) == labels).all(), mask
+        assert agrees(picture, np.rint(got * 255), saved[picture.stem][0]), picture
+        assert agrees(mask, target.argmax(-1), saved[picture.stem][1]), mask
 
 
 def fuzz(pairs, batch_size, seed):

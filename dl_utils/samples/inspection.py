@@ -22,7 +22,7 @@ from .masks import MaskFormat, understand_values
 from .pairing import find_pairs, raise_first
 from .reading import DataProblem, read_picture
 
-# %% ../../nbs/samples/inspection.md #84ae6c99
+# %% ../../nbs/samples/inspection.md #a16bb87b
 Info = namedtuple('Info', 'size values counts channels', defaults=[None, 0])
 Info.__doc__ = "Of one pair: `(height, width)`; the values in its mask, ascending; how many pixels have each (for channels: the sum of each channel's levels); how many channels, 0 for one."
 
@@ -32,9 +32,10 @@ def _inspect(picture_path, mask_path, format, stamp):
     if picture.shape[:2] != mask.shape[:2]:
         (h, w), (mh, mw) = picture.shape[:2], mask.shape[:2]
         named = next(p for p in mask_path if p) if isinstance(mask_path, tuple) else mask_path
-        first = f'; its channels stand first: save it as (height, width, channels)' if mask.shape[1:] == (h, w) else ''
-        raise DataProblem(named, 'size', f'has {mw}×{mh} pixels, but its picture {picture_path} is {w}×{h}; they must be equal{first}',
-                          'find the picture that it was drawn on')
+        remedy = ('save it as (height, width, channels): its channels stand first' if mask.shape[1:] == (h, w)
+                  else 'turn it: the picture is shown as its EXIF tag says, which the mask does not follow' if (mh, mw) == (w, h)
+                  else 'find the picture that it was drawn on')
+        raise DataProblem(named, 'size', f'has {mw}×{mh} pixels, but its picture {picture_path} is {w}×{h}; they must be equal', remedy)
     counts = np.bincount(mask.ravel())
     values = np.flatnonzero(counts)
     if mask.ndim == 2: return Info(mask.shape, values, counts[values])

@@ -62,7 +62,7 @@ def read_bytes(path):
     if not data: raise DataProblem(path, 'empty', 'is empty, it has 0 bytes', _ANOTHER)
     return data
 
-# %% ../../nbs/samples/reading.md #068fc693
+# %% ../../nbs/samples/reading.md #70142d0c
 MAX_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # from here on Pillow refuses, too
 
 def _check_size(height, width):
@@ -77,7 +77,8 @@ def _jpeg(data, rgb):
     if space in ('CMYK', 'YCCK'): return _pillow(data, rgb)
     pixels = simplejpeg.decode_jpeg(data, 'RGB' if rgb or space != 'Gray' else 'GRAY')
     if b'Exif' not in data[:2 ** 16]: return pixels
-    turn = _TURNS.get(Image.open(io.BytesIO(data)).getexif().get(0x112))
+    try: turn = _TURNS.get(Image.open(io.BytesIO(data)).getexif().get(0x112))
+    except Exception: turn = None  # what a camera wrote about itself may be broken while the picture is not
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 # %% ../../nbs/samples/reading.md #386f9804
@@ -168,7 +169,7 @@ def decode(path, rgb=False):
     except Exception as error:  # what decoders raise on broken bytes is of any type: SyntaxError, struct.error, IndexError, MemoryError
         raise DataProblem(path, 'broken', f'is broken ({error or type(error).__name__})', _ANOTHER + ', or save it anew') from error
 
-# %% ../../nbs/samples/reading.md #ae3da0eb
+# %% ../../nbs/samples/reading.md #65298a86
 def as_uint16(path, values):
     """Whole numbers from 0 to 65535 as uint16 (uint8 stays what it is); a `DataProblem` about `path` if they are something else."""
     if values.dtype == np.uint8: return values
@@ -187,6 +188,7 @@ def read_picture(path):
         DataProblem: the file is no picture, a broken one, or holds floats or other channels.
     """
     pixels = decode(path, rgb=True)
+    if pixels.dtype == bool: pixels = pixels * np.uint8(255)
     if pixels.dtype != np.uint8: pixels = (as_uint16(path, pixels) // 257).astype('uint8')
     if pixels.ndim == 2: pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):

@@ -77,7 +77,7 @@ class Repeatable:
         mine.set_random_state(rng, python)
         return mine
 
-# %% ../../nbs/samples/transforms.md #eceefc2b
+# %% ../../nbs/samples/transforms.md #3ae55886
 def check_pair(done, picture, mask):
     """Check what transforms returned.
 
@@ -110,7 +110,9 @@ def check_pair(done, picture, mask):
 
 def write_float(picture, out):
     """Write a picture, uint8 or floats in [0, 1], to a float32 array, in [0, 1]."""
-    if picture.dtype == np.uint8: np.divide(picture, np.float32(255), out=out)
+    if picture.dtype == np.uint8:
+        np.copyto(out, picture)
+        np.divide(out, np.float32(255), out=out)
     else: np.clip(picture, 0, 1, out=out, casting='unsafe')
     return out
 
