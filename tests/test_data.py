@@ -227,17 +227,53 @@ def test_nothing_is_left(tmp_path):
     assert used() == before
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # TensorFlow's threads are there as well
-def test_a_forked_process_starts_threads_of_its_own(tmp_path):
+@pytest.mark.parametrize("cache", ["ram", "disk"])
+def test_a_forked_process_has_threads_and_a_cache_of_its_own(tmp_path, cache):
     from dl_utils.data import make_shapes_dataset
-    with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=6, size=(32, 32)), 4, batch_size=2) as loader:
-        first = [x.sum() for x, _ in (loader[i] for i in range(3))]
-        child = os.fork()
-        if not child:
-            try: same = [x.sum() for x, _ in (loader[i] for i in range(3))] == first
-            finally: os._exit(0 if same else 1)
-        assert os.waitpid(child, 0)[1] == 0
+    plain = lambda image, mask: dict(image=image, mask=mask)  # takes the lock of the generators of the whole process
+    with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=30, size=(32, 32)), 4, plain, batch_size=2, cache=cache) as loader:
+        truth = [loader.read(i)[1].copy() for i in range(30)]
+        fresh = loader._copy(_cache=type(loader._cache)(10 ** 9))
+        assert np.array_equal(loader[0][0], fresh[0][0]) and np.array_equal(loader[1][0], fresh[1][0])  # threads are at work, ahead
+
+        def right(seed):
+            order = np.random.default_rng(seed).permutation(15)
+            return all(np.array_equal(fresh[i][1].argmax(-1), truth[2 * i:2 * i + 2]) for _ in range(3) for i in order)
+        children = []
+        for seed in range(2):
+            children.append(os.fork())
+            if not children[-1]:
+                try: same = right(seed)
+                finally: os._exit(0 if same else 1)
+        assert right(9) and [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+        fresh.close()
+
+
+def test_a_loader_may_ask_another_and_be_closed_meanwhile(tmp_path):
+    """Neither waits for the other for ever: each alarm would end the test."""
+    import signal
+    import threading
+    from dl_utils.data import make_shapes_dataset
+    path = make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32))
+    other = SegDataLoader(path, 4, lambda image, mask: dict(image=image[::-1], mask=mask[::-1]), batch_size=2, workers=2)
+    mixed = SegDataLoader(path, 4, lambda image, mask: dict(image=image // 2 + np.uint8(other[0][0][0] * 100), mask=mask), batch_size=2, workers=2)
+    signal.alarm(120)
+    try:
+        expected = [x.sum() for x, _ in mixed]
+        stop = threading.Event()
+
+        def close():
+            while not stop.is_set(): mixed.close()
+        closing = threading.Thread(target=close)
+        closing.start()
+        mixed.epoch = 0
+        try: assert all([mixed[i][0].sum() for i in range(4)] == expected for _ in range(20))
+        finally:
+            stop.set()
+            closing.join()
+    finally: signal.alarm(0)
+    mixed.close(), other.close()
 
 
 FIT = """

@@ -7,17 +7,22 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/ahead.html.md"""
 # %% auto #0
 __all__ = ['ReadAhead']
 
-# %% ../../nbs/samples/ahead.md #1866813d
+# %% ../../nbs/samples/ahead.md #53664f28
 import itertools
-import os
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
-# %% ../../nbs/samples/ahead.md #df1601df
+from .forking import anew_after_fork
+
+# %% ../../nbs/samples/ahead.md #18e6d4da
 class _Alone:
     "OpenCV on one thread, while anybody wants it so"
-    def __init__(self): self.users, self.before, self.lock = 0, None, threading.Lock()
+    def __init__(self):
+        self.users, self.before = 0, None
+        anew_after_fork(self)._reset()
+
+    def _reset(self): self.lock = threading.RLock()  # reentrant, since the garbage collector may call `leave` anywhere
 
     def enter(self):
         import cv2
@@ -52,7 +57,7 @@ class _Running:
         if self.errors: raise self.errors[min(self.errors)]
         return self.job.finish()
 
-# %% ../../nbs/samples/ahead.md #401c5a53
+# %% ../../nbs/samples/ahead.md #520a143e
 class ReadAhead:
     """Threads that work on the job that is asked for, and on those after it.
 
@@ -64,8 +69,7 @@ class ReadAhead:
     """
     def __init__(self, start, follow, workers, ahead):
         self.start, self.follow, self.workers, self.ahead = start, follow, workers, ahead
-        self._reset()
-        _all.add(self)
+        anew_after_fork(self)._reset()
 
     def _reset(self):
         self._pool, self._running, self._expected, self._lock = None, {}, None, threading.Lock()
@@ -76,8 +80,10 @@ class ReadAhead:
             job = self.start(key)
             for i in range(job.n): job.make(i)
             return job.finish()
-        with self._lock: mine = self._begin(key)
-        return mine.result()
+        while True:
+            with self._lock: mine = self._begin(key)
+            try: return mine.result()
+            except CancelledError: pass  # `close` was called meanwhile
 
     def _begin(self, key):
         if self._pool is None: self._open()
@@ -103,14 +109,7 @@ class ReadAhead:
         with self._lock:
             for running in self._running.values(): running.dropped = True
             pool, self._pool, self._running, self._expected = self._pool, None, {}, None
+            closed = pool and self._closed
         if pool is None: return
         pool.shutdown(wait=True, cancel_futures=True)
-        self._closed()
-
-_all = weakref.WeakSet()
-
-def _after_fork():
-    "A forked process has none of the threads"
-    for one in _all: one._reset()
-
-if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_after_fork)
+        closed()

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/caching.html.md"""
 # %% auto #0
 __all__ = ['GIB', 'LIMITS', 'RamCache', 'DiskCache', 'make_cache']
 
-# %% ../../nbs/samples/caching.md #9a269aa5
+# %% ../../nbs/samples/caching.md #577eb172
 import tempfile
 import threading
 import warnings
@@ -16,8 +16,9 @@ import weakref
 import numpy as np
 
 from ..checks import one_of, whole
+from .forking import anew_after_fork
 
-# %% ../../nbs/samples/caching.md #4dbe9594
+# %% ../../nbs/samples/caching.md #7198d8c2
 class RamCache:
     """Keeps pairs of arrays in memory.
 
@@ -25,7 +26,11 @@ class RamCache:
         limit: bytes that it may take.
     """
     def __init__(self, limit):
-        self.limit, self.bytes, self._kept, self._lock = limit, 0, {}, threading.Lock()
+        self.limit = limit
+        self.bytes, self._kept = 0, {}
+        anew_after_fork(self)._reset()
+
+    def _reset(self): self._lock = threading.Lock()
 
     def __len__(self): return len(self._kept)
 
@@ -42,11 +47,7 @@ class RamCache:
             for array in arrays: array.setflags(write=False)
             self._kept[key] = arrays
 
-    def close(self):
-        """Let go of all, and take no more."""
-        self._kept, self.bytes, self.limit = {}, 0, 0
-
-# %% ../../nbs/samples/caching.md #e72f1b8a
+# %% ../../nbs/samples/caching.md #3198a41d
 class DiskCache:
     """Keeps pairs of arrays in a file without a name, in the folder for temporary files (`TMPDIR`).
 
@@ -54,9 +55,16 @@ class DiskCache:
         limit: bytes that it may take.
     """
     def __init__(self, limit):
-        self.limit, self.bytes, self._kept, self._lock = limit, 0, {}, threading.Lock()
+        self.limit = limit
+        anew_after_fork(self)._reset()
+
+    def _reset(self):
+        "A forked process has a file of its own"
+        self.bytes, self._kept, self._file, self._lock = 0, {}, None, threading.Lock()
+
+    def _open(self):
         self._file = tempfile.TemporaryFile(prefix='dl_utils-', buffering=0)
-        weakref.finalize(self, self._file.close)  # garbage, too, closes it
+        weakref.finalize(self, self._file.close)
 
     def __len__(self): return len(self._kept)
 
@@ -82,6 +90,7 @@ class DiskCache:
         with self._lock:
             if key in self._kept or self.bytes + size > self.limit: return
             try:
+                if self._file is None: self._open()
                 self._file.seek(self.bytes)
                 for array in arrays: self._write(memoryview(np.ascontiguousarray(array)).cast('B'))
             except OSError as error:
@@ -93,11 +102,6 @@ class DiskCache:
 
     def _write(self, data):
         while len(data): data = data[self._file.write(data):]
-
-    def close(self):
-        """Let go of all, and take no more; the file is gone."""
-        self._kept, self.bytes, self.limit = {}, 0, 0
-        self._file.close()
 
 # %% ../../nbs/samples/caching.md #c974a3cd
 GIB = 2 ** 30

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/checking.html.md"""
 # %% auto #0
 __all__ = ['Study', 'study', 'class_counts', 'check']
 
-# %% ../../nbs/samples/checking.md #a65eb180
+# %% ../../nbs/samples/checking.md #0d179adb
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ import numpy as np
 
 from ..checks import whole
 from .inspection import Problems, inspect_all, values_of
-from .masks import MaskFormat, mask_format, understand_values
+from .masks import MaskFormat, mask_format, read_palette, understand_values
 from .pairing import look_for_pairs
-from .reading import DataProblem
+from .reading import DataProblem, is_lossy
 from .targets import outside
 
-# %% ../../nbs/samples/checking.md #ed0eb3b4
+# %% ../../nbs/samples/checking.md #9478f945
 @dataclass
 class Study:
     """A set of pictures and masks, looked through.
@@ -49,17 +49,23 @@ def _known_before(num_classes, ignore_index, class_names, palette, stacked, fore
     if format.colors and foreground is None:
         if num_classes not in (None, len(format.colors)): raise ValueError(f'num_classes={num_classes} where the palette has {len(format.colors)} classes; leave it out')
         num_classes = len(format.colors)
-    names = list(class_names) if class_names is not None else names and list(names)
-    if foreground is not None:
-        if stacked or num_classes is not None: raise ValueError(f'foreground={foreground!r} makes one class of indices or colours; leave out num_classes= and stacked=')
-        foreground = [_class_index(name, names) for name in ([foreground] if isinstance(foreground, (str, int, np.integer)) else foreground)]
-    return format, num_classes, ignore_index, names, foreground
+    if foreground is not None and num_classes is not None: raise ValueError(f'foreground={foreground!r} makes a binary target of some classes; leave out num_classes=')
+    return format, num_classes, ignore_index, list(class_names) if class_names is not None else names and list(names)
 
-def _class_index(name, names):
-    if isinstance(name, str) and name in (names or ()): return names.index(name)
-    return whole('foreground', name, 0, f'or one of class_names={names}')
+def _indices_of(foreground, names, palette, format):
+    "Numbers of the classes; with a palette its own numbers, from which the colour without a label is not yet taken"
+    colors, painted = (None, None) if palette is None else read_palette(palette)
+    found = []
+    for name in [foreground] if isinstance(foreground, (str, int, np.integer)) else foreground:
+        if isinstance(name, str) and name in (names or ()): index = names.index(name)
+        else:
+            index = whole('foreground', name, 0, f'or one of class_names={names}')
+            if colors and index < len(colors): index = format.colors.index(colors[index]) if colors[index] in format.colors else len(names or format.colors)
+        if names and index >= len(names) or colors and index >= len(format.colors): raise ValueError(f'foreground={name!r}: no such class; {names or len(format.colors)} are there')
+        found.append(index)
+    return found
 
-# %% ../../nbs/samples/checking.md #838b9956
+# %% ../../nbs/samples/checking.md #7dcba73d
 def study(path, num_classes=None, ignore_index=None, class_names=None, palette=None, stacked=False, foreground=None, delay=2):
     """Look through a set.
 
@@ -74,20 +80,23 @@ def study(path, num_classes=None, ignore_index=None, class_names=None, palette=N
         delay: seconds after which the progress bar appears.
 
     Returns:
-        `Study`; what is wrong with single files is in its `problems`.
+        `Study`; what is wrong is in its `problems`, last what is wrong with all masks together, of kind 'values'.
 
     Raises:
-        DataProblem: a folder is missing, or what the values of all masks together mean can't be told.
+        DataProblem: a folder is missing, or may not be read.
         ValueError: arguments contradict each other, or the masks.
     """
-    format, num_classes, ignore_index, names, foreground = _known_before(num_classes, ignore_index, class_names, palette, stacked, foreground)
+    format, num_classes, ignore_index, names = _known_before(num_classes, ignore_index, class_names, palette, stacked, foreground)
     pairs, problems, of_files = look_for_pairs(path, names)
+    if foreground is not None: foreground = _indices_of(foreground, names or of_files, palette, format)
     infos = inspect_all(pairs, format, delay=delay)
     problems = Problems([*problems, *(info for info in infos if isinstance(info, DataProblem))])
     good = [(pair, info) for pair, info in zip(pairs, infos) if not isinstance(info, DataProblem)]
     found = Study(*map(list, zip(*good)) if good else ([], []), problems, format, num_classes, ignore_index, 1, False, foreground, names or of_files)
     _drop(found, _other_channels(found))
-    if found.pairs: (_understand_channels if found.infos[0].channels else _understand_values)(path, found)
+    try:
+        if found.pairs: (_understand_channels if found.infos[0].channels else _understand_values)(path, found)
+    except DataProblem as problem: found.problems.append(problem.with_traceback(None))
     n = found.num_classes or 1
     if found.class_names and found.foreground is None and len(found.class_names) != n:
         raise ValueError(f'{len(found.class_names)} class_names where num_classes={found.num_classes}; one for each class is expected')
@@ -107,13 +116,22 @@ def _other_channels(found):
     return {i: DataProblem(_named(pair), 'channels', f'has {info.channels or 1} channels, most masks have {usual or 1}', 'save all in one way')
             for i, (pair, info) in enumerate(zip(found.pairs, found.infos)) if info.channels != usual}
 
-# %% ../../nbs/samples/checking.md #6f322eda
+# %% ../../nbs/samples/checking.md #ef71098a
 def _ask(path, found):
+    values = values_of(found.infos, found.ignore_index)
+    if found.ignore_index is not None and values <= {0} and any(found.ignore_index in info.values for info in found.infos):
+        raise DataProblem(path, 'values', f'the masks hold only 0 and ignore_index={found.ignore_index}, so nothing is left to find', 'leave out ignore_index')
+    if values in ({0, 1, 255}, {0, 1, 65535}) and not any({1, max(values)} <= set(info.values) for info in found.infos):
+        raise DataProblem(path, 'values', f'some masks hold 0 and 1, others 0 and {max(values)}', f'save all with 0 and {max(values)}')
     try: return understand_values(values_of(found.infos, found.ignore_index))
     except ValueError as error: raise DataProblem(path, 'values', *re.split('[:.] (?=if )', str(error), maxsplit=1, flags=re.I)) from None
 
 def _understand_values(path, found):
+    if found.foreground is not None and not values_of(found.infos) & set(found.foreground) and not found.class_names and not found.format.colors:
+        raise DataProblem(path, 'values', f'no mask holds foreground={found.foreground}, but {sorted(values_of(found.infos))[:9]}', 'choose among these')
     if found.foreground is not None or found.num_classes is not None:
+        if not found.format.colors: _drop(found, {i: DataProblem(mask, 'lossy', 'is compressed with loss, which changes indices of classes', 'save masks as PNG')
+                                                  for i, (_, mask) in enumerate(found.pairs) if is_lossy(mask)})
         limit = found.num_classes or 2 ** 16
         strange = {i: info.values[(info.values >= limit) & (info.values != found.ignore_index)] for i, info in enumerate(found.infos)}
         return _drop(found, {i: DataProblem(_named(found.pairs[i]), 'value', *outside(values, limit)) for i, values in strange.items() if len(values)})
@@ -124,13 +142,17 @@ def _understand_values(path, found):
 def _understand_channels(path, found):
     channels = found.infos[0].channels
     told = found.num_classes
+    if found.foreground is not None:
+        if max(found.foreground) >= channels: raise ValueError(f'foreground={found.foreground} where the masks have {channels} channels, from 0 on')
+        indices, found.scale = _ask(path, found)
+        return
     if told not in (None, channels, channels + 1):
         raise ValueError(f'num_classes={told} where the masks have {channels} channels: {channels} are expected, or {channels + 1} with a class where none of them is')
     found.num_classes, found.background = told or channels, told == channels + 1
     indices, found.scale = _ask(path, found)
     if indices: raise DataProblem(path, 'values', f'the channels hold values up to {indices - 1}', 'channels show one class each, by 0 and 1, or by 0 to 255')
 
-# %% ../../nbs/samples/checking.md #da3d53ac
+# %% ../../nbs/samples/checking.md #af4cec4b
 def class_counts(found):
     """How many pixels each class has in each picture.
 
@@ -142,10 +164,10 @@ def class_counts(found):
     """
     counts = np.zeros((len(found.infos), found.num_classes or 2))
     for row, info in zip(counts, found.infos):
-        area = info.size[0] * info.size[1]
         if info.channels:
-            levels = info.counts / found.scale
-            row[:] = [max(area - levels.sum(), 0), *levels] if found.background else levels
+            *levels, labelled = info.counts / [*[found.scale] * info.channels, 1]
+            if found.foreground is not None: levels = [sum(levels[c] for c in found.foreground)]
+            row[:] = [max(labelled - sum(levels), 0), *levels] if found.background or found.foreground is not None else levels
             continue
         labelled = info.values != found.ignore_index
         values, pixels = info.values[labelled], info.counts[labelled]

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/masks.html.md"""
 # %% auto #0
 __all__ = ['read_palette', 'indices_of_colors', 'MaskFormat', 'mask_format', 'understand_values']
 
-# %% ../../nbs/samples/masks.md #d2db580a
+# %% ../../nbs/samples/masks.md #8f141289
 import json
 import re
 from dataclasses import dataclass
@@ -17,28 +17,47 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from .reading import DataProblem, read_mask
+from .reading import DataProblem, read_mask, read_picture
 
-# %% ../../nbs/samples/masks.md #d278bb03
+# %% ../../nbs/samples/masks.md #8737b70a
 def _color(given):
     if isinstance(given, str) and re.fullmatch('#[0-9a-fA-F]{6}', given): return tuple(bytes.fromhex(given[1:]))
-    try: color = tuple(int(c) for c in given if int(c) == float(c))
-    except (TypeError, ValueError): color = ()
-    if len(color) == 3 and all(0 <= c <= 255 for c in color): return color
+    try: numbers = () if isinstance(given, str) else [float(c) for c in given]
+    except (TypeError, ValueError): numbers = ()
+    if len(numbers) == 3 and all(c in range(256) for c in numbers): return tuple(map(int, numbers))
     raise ValueError(f"palette: {given!r} is no colour; three whole numbers from 0 to 255, or '#rrggbb', are expected")
+
+# %% ../../nbs/samples/masks.md #82206d61
+def _fields(line):
+    "Name and numbers of a line, (None, None) of a heading or a comment"
+    fields = [f.strip('"\'[]()') for f in re.split(r'[,;:\t\s]+', line.strip())]
+    fields = [f for f in fields if f]
+    hexes = [f for f in fields if re.fullmatch('#[0-9a-fA-F]{6}', f)]
+    if hexes: return ' '.join(f for f in fields if f not in hexes), list(bytes.fromhex(hexes[0][1:]))
+    if line.strip()[:1] in ('#', '/', '%') or not any(f.isdecimal() for f in fields): return None, None
+    runs = [(''.join('n' if f.isdecimal() else '-' for f in fields)).find('n' * size) for size in (4, 3)]
+    size, at = (4, runs[0]) if runs[0] >= 0 else (3, runs[1])
+    if at < 0: raise ValueError('three numbers in a row are expected')
+    return ' '.join(fields[:at] + fields[at + size:]), [int(f) for f in fields[at:at + size]]
 
 def _text_palette(text):
     names, colors = [], []
-    for line in text.splitlines():
-        fields = [f.strip().strip('"\'') for f in re.split(r'[,;\t]+|\s+', line.strip()) if f.strip()]
-        numbers = [f for f in fields if f.isdecimal()]
-        if len(numbers) == 4 and numbers[0] == fields[0] and int(numbers[0]) in (len(colors), len(colors) + 1): numbers = numbers[1:]
-        if len(numbers) != 3: continue  # a heading, a comment
-        names.append(' '.join(f for f in fields if not f.isdecimal()) or str(len(names)))
-        colors.append(numbers)
+    for number, line in enumerate(text.splitlines(), 1):
+        try: name, color = _fields(line)
+        except ValueError as error: raise ValueError(f'line {number}, {line!r}: {error}') from None
+        if color is not None: names.append(name or str(len(names))), colors.append(color)
+    if len({len(color) for color in colors}) > 1: raise ValueError('some lines have three numbers, others four')
+    if colors and len(colors[0]) == 4: colors = _three_of_four(np.array(colors))
     return dict(zip(names, colors)) if len(set(names)) == len(names) else colors
 
-# %% ../../nbs/samples/masks.md #0912bf93
+def _three_of_four(rows):
+    for counts in lambda column: (np.diff(column) == 1).all(), lambda column: (np.diff(column) > 0).all():
+        first, last = (len(rows) > 1 and counts(rows[:, column]) for column in (0, 3))
+        if first != last: return (rows[:, 1:] if first else rows[:, :3]).tolist()
+    if set(rows[:, 3]) <= {0, 255}: return rows[:, :3].tolist()  # opacity
+    raise ValueError('four numbers a line: which of them are the colour is not clear; leave three')
+
+# %% ../../nbs/samples/masks.md #359353d7
 def read_palette(palette):
     """The colours of classes, and their names.
 
@@ -55,8 +74,12 @@ def read_palette(palette):
     """
     source = palette
     if isinstance(palette, (str, Path)):
-        text, structured = Path(palette).read_text(encoding='utf-8-sig'), Path(palette).suffix.lower() in ('.json', '.yaml', '.yml')
-        palette = (json.loads if str(source).lower().endswith('json') else yaml.safe_load)(text) if structured else _text_palette(text)
+        read = {'.json': json.loads, '.yaml': yaml.safe_load, '.yml': yaml.safe_load}.get(Path(palette).suffix.lower(), _text_palette)
+        try: palette = read(Path(palette).read_text(encoding='utf-8-sig'))
+        except (ValueError, yaml.YAMLError) as error: raise ValueError(f'palette={str(source)!r}: {error}; a line a class, with three numbers and a name, in UTF-8, is expected') from error
+    if isinstance(palette, (list, tuple)) and palette and all(isinstance(entry, dict) and 'color' in entry for entry in palette):
+        palette = {str(entry.get('name', i)): entry['color'] for i, entry in enumerate(palette)}
+    if not isinstance(palette, (dict, list, tuple, np.ndarray)): raise ValueError(f'palette={source!r}: {{name: colour}}, a list of colours, or a file with them is expected')
     names = tuple(map(str, palette)) if isinstance(palette, dict) else None
     colors = tuple(map(_color, palette.values() if isinstance(palette, dict) else palette))
     if not colors or len(set(colors)) < len(colors):
@@ -92,7 +115,7 @@ def indices_of_colors(mask, colors):
     nearest = min(colors, key=lambda color: sum((a - b) ** 2 for a, b in zip(color, strange)))
     raise ValueError(f'{unknown.sum()} pixels have colours that are not in the palette: {strange}, the nearest is {nearest}')
 
-# %% ../../nbs/samples/masks.md #a7c8018e
+# %% ../../nbs/samples/masks.md #602b3a2c
 @dataclass(frozen=True)
 class MaskFormat:
     """How masks are stored; reads them.
@@ -101,10 +124,12 @@ class MaskFormat:
         colors: a tuple of `(r, g, b)`, one a class, or None.
         void: the colour of pixels without a label, or None.
         stacked: each channel is the mask of a class.
+        ignored: the level of pixels without a label, in channels.
     """
     colors: tuple | None = None
     void: tuple | None = None
     stacked: bool = False
+    ignored: int | None = None
 
     def read(self, path):
         """Read a mask.
@@ -120,20 +145,18 @@ class MaskFormat:
             DataProblem: the file can't be read, or holds something else.
         """
         if isinstance(path, tuple): return self._join(path)
-        mask = read_mask(path, self.stacked or bool(self.colors))
-        if self.colors: return self._unpaint(path, mask)
+        if self.colors: return self._unpaint(path, read_picture(path))
+        mask = read_mask(path, self.stacked)
         if mask.ndim == 2: return mask[..., None] if self.stacked else mask
         if self.stacked or mask.shape[-1] > 4: return mask
         raise DataProblem(path, 'colours', f'holds {mask.shape[-1]} channels, where a mask has one, with the index of the class in each pixel',
                           'pass palette= if its colours stand for classes, stacked=True if each channel is a class')
 
     def _unpaint(self, path, mask):
-        if mask.ndim != 3 or mask.shape[-1] not in (3, 4) or mask.dtype != np.uint8:
-            raise DataProblem(path, 'colours', f'is {mask.dtype} of shape {mask.shape}, where the palette wants RGB', 'leave out palette= if the mask holds indices')
-        try: return indices_of_colors(mask[..., :3], self.colors + ((self.void,) if self.void else ()))
+        try: return indices_of_colors(mask, self.colors + ((self.void,) if self.void else ()))
         except ValueError as error:
             lossy = ' (JPEG and lossy WebP change colours)' if Path(path).suffix.lower() in ('.jpg', '.jpeg', '.webp') else ''
-            raise DataProblem(path, 'colours', str(error), f'complete the palette, or save the mask without loss, as PNG{lossy}') from None
+            raise DataProblem(path, 'colours', str(error), f'complete the palette, or leave it out if the mask holds indices, or save the mask without loss, as PNG{lossy}') from None
 
     def _join(self, paths):
         masks = [path and read_mask(path) for path in paths]
@@ -144,7 +167,7 @@ class MaskFormat:
         dtype = np.result_type(*(mask for mask in masks if mask is not None))
         return np.stack([np.zeros(there.shape, dtype) if mask is None else mask for mask in masks], axis=-1, dtype=dtype)
 
-# %% ../../nbs/samples/masks.md #ae350ab8
+# %% ../../nbs/samples/masks.md #9e9ab500
 def mask_format(palette=None, ignore_index=None, stacked=False):
     """The format of masks, from what was said of them.
 
@@ -159,7 +182,7 @@ def mask_format(palette=None, ignore_index=None, stacked=False):
     Raises:
         ValueError: they contradict each other.
     """
-    if palette is None: return MaskFormat(stacked=stacked), ignore_index, None
+    if palette is None: return MaskFormat(stacked=stacked, ignored=ignore_index), ignore_index, None
     if stacked: raise ValueError('palette= and stacked=True: masks are either painted in colours, or have a channel for each class; leave one out')
     colors, names = read_palette(palette)
     if ignore_index is None: return MaskFormat(colors), None, names
@@ -171,7 +194,7 @@ def mask_format(palette=None, ignore_index=None, stacked=False):
     kept = [i for i, color in enumerate(colors) if color != void]
     return MaskFormat(tuple(colors[i] for i in kept), void), len(kept), names and tuple(names[i] for i in kept)
 
-# %% ../../nbs/samples/masks.md #826b5d97
+# %% ../../nbs/samples/masks.md #62a62907
 def understand_values(values):
     """What the values of masks mean.
 
@@ -192,6 +215,9 @@ def understand_values(values):
         raise ValueError(f'the masks hold {some}, with nothing between {below} and {top}: if {top} marks pixels without a '
                          f'label pass ignore_index={top}, else num_classes={top + 1}')
     if top + 1 <= 2 * len(values) and top != 255: return top + 1, 1
+    if top in (255, 65535) and 3 <= len(values) <= 16 and np.ptp(np.diff(values)) <= 2:
+        raise ValueError(f'the masks hold {some}, {len(values)} levels, evenly spaced. If they are classes save them as 0 to {len(values) - 1}, '
+                         f'if only {top} is the foreground pass foreground={top}')
     if top in (255, 65535): return None, top
     raise ValueError(f'the masks hold {some}: neither indices of classes, which have few gaps, nor black and white or levels '
                      f'of grey up to 255. If they are classes all the same, pass num_classes={top + 1}')
