@@ -8,9 +8,9 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/reading.html.md"""
 __all__ = ['MAX_PIXELS', 'DataProblem', 'MissingFile', 'NoPermission', 'read_bytes', 'decode', 'is_lossy', 'as_uint16',
            'read_picture', 'read_mask']
 
-# %% ../../nbs/samples/reading.md #a2c9a508
+# %% ../../nbs/samples/reading.md #d63418b5
 import io
-import os
+import stat
 import zlib
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class MissingFile(DataProblem, FileNotFoundError):
 class NoPermission(DataProblem, PermissionError):
     """A file may not be read."""
 
-# %% ../../nbs/samples/reading.md #8e0126d9
+# %% ../../nbs/samples/reading.md #e84761e6
 _ANOTHER = 'replace the file or remove the pair'
 
 def read_bytes(path):
@@ -53,7 +53,7 @@ def read_bytes(path):
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file(): raise DataProblem(path, 'no file', 'is no regular file', 'remove it')
+        if not stat.S_ISREG(path.stat().st_mode): raise DataProblem(path, 'no file', 'is no regular file', 'remove it')
         data = path.read_bytes()
     except PermissionError as error:
         raise NoPermission(path, 'no permission', 'may not be read', f'chmod a+r {path}') from error
@@ -81,22 +81,32 @@ def _jpeg(data, rgb, opaque):
     except Exception: turn = None  # what a camera wrote about itself may be broken while the picture is not
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
-# %% ../../nbs/samples/reading.md #f28c3271
+# %% ../../nbs/samples/reading.md #2995c662
 _FORMATS = 'PNG', 'JPEG', 'TIFF', 'WEBP', 'BMP', 'GIF', 'PPM', 'JPEG2000'  # others have no signature to speak of, or run programs
 
 def _check_png(data):
-    at = 8
+    "The kinds of chunks, all of them whole"
+    at, kinds = 8, set()
     while at < len(data):
         size = int.from_bytes(data[at:at + 4], 'big')
         end = at + 8 + size
         if zlib.crc32(data[at + 4:end]) != int.from_bytes(data[end:end + 4], 'big') or end + 4 > len(data):
             raise ValueError(f'a checksum is wrong at byte {at}')
-        if data[at + 4:at + 8] == b'IEND': return
+        kinds.add(data[at + 4:at + 8])
+        if b'IEND' in kinds: return kinds
         at = end + 4
     raise ValueError('it ends too early')
 
+_PLAIN = {b'IHDR', b'IDAT', b'IEND', b'pHYs', b'tEXt', b'tIME', b'gAMA', b'sRGB', b'cHRM'}
+
+def _png(data, rgb, opaque):
+    import cv2
+    plain = _check_png(data) <= _PLAIN and (data[24], data[25]) in ((8, 0), (8, 2))  # bytes, grey or RGB
+    _check_size(*(int.from_bytes(data[at:at + 4], 'big') for at in (20, 16)))
+    pixels = cv2.imdecode(np.frombuffer(data, 'uint8'), cv2.IMREAD_COLOR_RGB if data[25] else cv2.IMREAD_UNCHANGED) if plain else None
+    return _pillow(data, rgb, opaque) if pixels is None else pixels
+
 def _pillow(data, rgb, opaque):
-    if data.startswith(b'\x89PNG'): _check_png(data)
     with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
         pages = getattr(picture, 'n_frames', 1)
         if rgb and pages > 1: raise ValueError(f'it holds {pages} pictures, where one is expected; split its pages into files')
@@ -185,7 +195,7 @@ def _check_directory(data):
     end = start + (8 + 20 * number(start, 8) if big else 2 + 12 * number(start, 2))
     if not 8 <= start < end <= len(data): raise ValueError('its directory is cut')
 
-# %% ../../nbs/samples/reading.md #f2fe1884
+# %% ../../nbs/samples/reading.md #d3c15eea
 def decode(path, rgb=False, opaque=False):
     """Decode a file.
 
@@ -205,7 +215,8 @@ def decode(path, rgb=False, opaque=False):
     try:
         if data[:3] == b'\xff\xd8\xff': return _jpeg(data, rgb, opaque)
         if data[:6] == b'\x93NUMPY' or data[:4] == b'PK\3\4': return _numpy(data)
-        return (_tiff if data[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+') else _pillow)(data, rgb, opaque)
+        decoder = _tiff if data[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+') else _png if data[:8] == b'\x89PNG\r\n\x1a\n' else _pillow
+        return decoder(data, rgb, opaque)
     except _Veiled as error: raise DataProblem(path, 'alpha', str(error), 'save it without transparency') from None
     except ImportError as error: raise DataProblem(path, 'format', str(error), 'or save it as PNG or .npy') from error
     except Image.UnidentifiedImageError as error:
