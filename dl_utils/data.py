@@ -1,4 +1,4 @@
-"""`SegDataLoader` turns a folder of pictures and masks into batches that Keras trains on, as fast as the machine decodes, and says what is wrong with the folder before training starts.
+"""`SegDataLoader` turns a folder of pictures and masks into batches that Keras trains on, all cores at work, and says what is wrong with the folder before training starts.
 
 Docs: https://nikitashubin.github.io/dl_utils/data.html.md"""
 
@@ -78,7 +78,7 @@ def _check_arguments(loader):
     one_of('on_error', loader.on_error, ('raise', 'skip'))
     if isinstance(loader.class_weights, str): rule_weights([[1, 1]], loader.class_weights)
 
-# %% ../nbs/data.md #a00ab47a
+# %% ../nbs/data.md #12831a0c
 class SkippedSamples(UserWarning):
     """Says at the end of an epoch which samples were left out."""
 
@@ -105,7 +105,7 @@ class SegDataLoader(PyDataset):
         stacked: each channel of a mask is a class (several files, one a class, are found without it).
         foreground: the class, or classes, by number (in the palette, if there is one) or name, that a binary target shows.
         class_weights: a weight for each class, a dictionary of them by number or name, or the rule 'balanced' or 'median', to weigh the pixels by.
-        workers: threads that decode and transform; as many as there are cores if None. 0 does it in the calling thread.
+        workers: threads that decode and transform; one more than there are cores if None. 0 does it in the calling thread.
         ahead: batches that are begun before they are asked for, if they are asked for in turn.
         cache: 'ram' or 'disk' keeps decoded pictures and masks: `height * width * 4` bytes each (5 for masks of 16 bits).
         cache_limit: bytes that the cache may take; 4 GiB of memory or 64 GiB of the disk if None. Pairs that don't fit are decoded each time.
@@ -170,7 +170,7 @@ def _check_order(loader):
     raise ValueError(f'no batch: {len(loader.order)} samples (epoch_multiplier={loader.epoch_multiplier}) where '
                      f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}')
 
-# %% ../nbs/data.md #cfc5a448
+# %% ../nbs/data.md #37c06ae2
 for _name in 'pairs', 'infos', 'num_classes', 'ignore_index', 'class_names', 'scale':
     setattr(SegDataLoader, _name, property(lambda self, name=_name: getattr(self.study, name)))
 
@@ -179,7 +179,7 @@ SegDataLoader.transforms = property(lambda self: self._transforms.transforms, do
 @patch_to(SegDataLoader)
 def _prepare(self):
     "Threads are started when they are needed; transforms are rehearsed now"
-    threads = cores() if self.threads is None else self.threads
+    threads = cores() + 1 if self.threads is None else self.threads  # one more, for threads wait for Python's lock, too
     me = weakref.ref(self)  # so that the threads end with the loader, if nobody closes it
     self.__dict__['_reading'] = ReadAhead(lambda key: _Batch(me(), *key[:2]), lambda key: me()._after(key), threads, self.ahead)
 
@@ -189,8 +189,8 @@ def _reset(self):
     self._lock, self._skipped, self.skipped, self._asked = threading.Lock(), defaultdict(dict), Problems(), False
     anew_after_fork(self)
 
-# %% ../nbs/data.md #3db62ba5
-_FIXED = {name: 'make another loader' for name in ('target', 'class_weights', 'on_error', 'path', 'mixing', *('pairs infos num_classes ignore_index class_names scale'.split()))}
+# %% ../nbs/data.md #968abff1
+_FIXED = {name: 'make another loader' for name in ('target', 'class_weights', 'on_error', 'path', 'mixing', *'pairs infos num_classes ignore_index class_names scale threads ahead cache_kind cache_limit size part'.split())}
 _FIXED['transforms'] = 'with_transforms gives a loader with others'
 
 @patch_to(SegDataLoader)
@@ -204,7 +204,7 @@ def __setattr__(self, name, value):
         self.__dict__[name] = before
         raise
 
-# %% ../nbs/data.md #a76d53ec
+# %% ../nbs/data.md #8408268f
 def _check_sizes(sizes_and_files):
     (size, file), *others = sizes_and_files
     for other, another in others:
@@ -223,16 +223,18 @@ def _rehearse(loader):
         extreme = [end(first, key=order) for order in orders for end in (min, max)]
         tried = [first[size] for size in dict.fromkeys([*extreme, *sorted(first, key=math.prod)[:6]]) for _ in range(2)]
         found = [(loader.sample(i, place)[0].shape[:2], loader.pairs[i][0]) for place, i in enumerate(tried)]
-        for i in dict.fromkeys(tried): _judge(loader, i)
+        various = sorted(range(len(sizes)), key=lambda i: -len(loader.infos[i].values))[:3]
+        for i in dict.fromkeys([*various, tried[0]]): _judge(loader, i)
     if loader.batch_size > 1 and len(loader.order) > 1: _check_sizes(found)
     return found[0][0] if len({size for size, _ in found}) == 1 else None
 
-# %% ../nbs/data.md #f5aead17
+# %% ../nbs/data.md #e5685c72
 def _judge(loader, index):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     of_classes = (loader.num_classes or loader.study.foreground is not None) and not info.channels and not loader.mixing
     table = relabelling([v for v in info.values if v not in fixed], values_of(loader.infos) | fixed - {None}) if of_classes else None
-    found = misdeeds(loader._transforms, *loader.read(index), table, loader.seed, 0, 0)
+    try: found = misdeeds(loader._transforms, *loader.read(index), table, loader.seed, 0)
+    except Exception as error: raise loader._blame(index, error) from error
     if 'classes' in found:
         raise loader._blame(index, ValueError('transforms change classes: a relabelled mask does not become the relabelled outcome; interpolate masks by the '
                                               'nearest pixel (mask_interpolation=0), fill them with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'))
@@ -241,7 +243,7 @@ def _judge(loader, index):
         warnings.warn('transforms give something else each time, whatever the seed, so batches will not repeat: pass the albumentations.Compose itself, or a '
                       'callable with a parameter `rng`, a NumPy generator, to draw from', stacklevel=5)
 
-# %% ../nbs/data.md #c182a7f4
+# %% ../nbs/data.md #67a3fe89
 @patch_to(SegDataLoader)
 def read(self, index):
     """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored. From a cache in memory they come read-only."""
@@ -274,9 +276,8 @@ def _blame(self, index, error):
 
 @patch_to(SegDataLoader)
 def _encode(self, index, mask, target=None, weights=None, encoder=None):
-    "Values that the file did not hold were made by a transform; 0 and ignore_index may have come in as a fill"
-    info, void = self.infos[index], self.ignore_index
-    known = np.append(info.values if self._values is None else self._values, [0] if void is None or void < 0 else [0, void])
+    "Values that the file did not hold were made by a transform"
+    known = self.infos[index].values if self._values is None else self._values
     try: return (encoder or self.encoder)(mask, target, weights, known)
     except ValueError as error: raise self._blame(index, error) from error
 

@@ -218,7 +218,7 @@ def test_nothing_is_left(tmp_path):
     for _ in range(20):
         with SegDataLoader(path, 4, batch_size=2, cache="disk", workers=3) as loader:
             for _ in loader: inside = used()
-    assert used() == before and inside[0] > before[0] and inside[1] == 3
+    assert used() == before and inside[0] > before[0] and inside[1] in (1, 2, 3)  # as many as were needed so far
     for _ in range(20): [*SegDataLoader(path, 4, batch_size=2, cache="disk")]
     del loader
     gc.collect()

@@ -65,7 +65,7 @@ def _indices_of(foreground, names, palette, format):
         found.append(index)
     return found
 
-# %% ../../nbs/samples/checking.md #7dcba73d
+# %% ../../nbs/samples/checking.md #05a1851a
 def study(path, num_classes=None, ignore_index=None, class_names=None, palette=None, stacked=False, foreground=None, delay=2):
     """Look through a set.
 
@@ -88,6 +88,9 @@ def study(path, num_classes=None, ignore_index=None, class_names=None, palette=N
     """
     format, num_classes, ignore_index, names = _known_before(num_classes, ignore_index, class_names, palette, stacked, foreground)
     pairs, problems, of_files = look_for_pairs(path, names)
+    if of_files and of_files[0].lower() in _GROUND and not any(masks[0] for _, masks in pairs):
+        raise ValueError(f'class_names={names}: {of_files[0]!r} has no file in the whole set. If it is where no other class is, leave it out, and pass num_classes={len(of_files)}')
+    if of_files and not names and num_classes == len(of_files) + 1: of_files = ['background', *of_files]
     if foreground is not None: foreground = _indices_of(foreground, names or of_files, palette, format)
     infos = inspect_all(pairs, format, delay=delay)
     problems = Problems([*problems, *(info for info in infos if isinstance(info, DataProblem))])
@@ -101,6 +104,8 @@ def study(path, num_classes=None, ignore_index=None, class_names=None, palette=N
     if found.class_names and found.foreground is None and len(found.class_names) != n:
         raise ValueError(f'{len(found.class_names)} class_names where num_classes={found.num_classes}; one for each class is expected')
     return found
+
+_GROUND = 'background', 'bg', 'ground', 'void', 'none', 'other'
 
 def _drop(found, problems):
     found.problems.extend(problems.values())

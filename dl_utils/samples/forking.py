@@ -7,12 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/forking.html.md"""
 # %% auto #0
 __all__ = ['anew_after_fork']
 
-# %% ../../nbs/samples/forking.md #3ad548b5
+# %% ../../nbs/samples/forking.md #bfb1bb47
+import itertools
 import os
 import weakref
 
-# %% ../../nbs/samples/forking.md #79e2113e
-_all = weakref.WeakSet()
+# %% ../../nbs/samples/forking.md #724bb8d9
+_all, _numbers = weakref.WeakValueDictionary(), itertools.count()  # in the order in which they were made: locks of modules first
 
 def anew_after_fork(thing):
     """Have `thing._reset()` called in processes that are forked from this one.
@@ -23,10 +24,10 @@ def anew_after_fork(thing):
     Returns:
         It.
     """
-    _all.add(thing)
+    _all[next(_numbers)] = thing
     return thing
 
 def _after_fork():
-    for thing in list(_all): thing._reset()
+    for thing in list(_all.values()): thing._reset()
 
 if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_after_fork)

@@ -41,14 +41,14 @@ def by_stem(files):
     return ({name: file for name, file in found.items() if name not in twins},
             [DataProblem(file, 'duplicate stem', f'two files with one stem, the other is {found[name]}', 'remove one') for name, file in twins.items()])
 
-# %% ../../nbs/samples/pairing.md #b9e68958
+# %% ../../nbs/samples/pairing.md #d05970da
 _PARTNER = 'each picture in inp needs a mask of the same stem in out, and the reverse'
 
 def _ending(pictures, masks):
     "What all masks have behind the stems of their pictures, '' if there is no such thing: 7_mask.png for 7.jpg"
     if not masks or pictures.keys() & masks.keys(): return ''
     first = min(masks)
-    ends = {first[len(name):] for name in pictures if first.startswith(name)}
+    ends = {first[len(name):] for name in pictures if first.startswith(name) and not first[len(name):len(name) + 1].isalnum()}
     return next((end for end in sorted(ends, key=len) if all(name.endswith(end) and name[:-len(end)] in pictures for name in masks)), '')
 
 def _single(pictures, files, twins):
@@ -91,7 +91,7 @@ def _by_class(pictures, triples, class_names):
     problems += [DataProblem(pictures[of], 'unpaired', 'is unpaired: no class has a mask', _PARTNER) for of in sorted(pictures.keys() - seen)]
     return [(pictures[of], tuple(found.get((of, name)) for name in names)) for of in sorted(seen)], problems, names
 
-# %% ../../nbs/samples/pairing.md #55296ada
+# %% ../../nbs/samples/pairing.md #efcdc74d
 def look_for_pairs(path, class_names=None):
     """Pair the files of `path/inp` with those of `path/out`, and list what does not fit.
 
@@ -111,7 +111,7 @@ def look_for_pairs(path, class_names=None):
     twins = {stem(Path(problem.file)) for problem in problems}
     for folder in inside + folders * bool(masks): problems.append(DataProblem(folder, 'folder', 'is a folder, into which nobody looks', 'move its files up, or the folder away'))
     if folders and not masks: pairs, more, names = _by_class(pictures, _in_folders(pictures, folders, class_names), class_names)
-    elif class_names is not None and not pictures.keys() & {stem(file) for file in masks} and any(name for _, name, _ in _in_names(masks, class_names)):
+    elif class_names is not None and not pictures.keys() & {stem(file) for file in masks} and len({name for _, name, _ in _in_names(masks, class_names)} - {None}) >= min(2, len(class_names)):
         pairs, more, names = _by_class(pictures, _in_names(masks, class_names), class_names)
     else: (pairs, more), names = _single(pictures, masks, twins), None
     if not pairs and not problems + more: more = [DataProblem(path, 'no pairs', 'no pairs, inp and out are empty', 'put pictures into inp, and masks into out')]

@@ -8,8 +8,9 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/reading.html.md"""
 __all__ = ['MAX_PIXELS', 'DataProblem', 'MissingFile', 'NoPermission', 'read_bytes', 'decode', 'is_lossy', 'as_uint16',
            'read_picture', 'read_mask']
 
-# %% ../../nbs/samples/reading.md #d63418b5
+# %% ../../nbs/samples/reading.md #b3f3ca1f
 import io
+import os
 import stat
 import zlib
 from pathlib import Path
@@ -42,8 +43,19 @@ class MissingFile(DataProblem, FileNotFoundError):
 class NoPermission(DataProblem, PermissionError):
     """A file may not be read."""
 
-# %% ../../nbs/samples/reading.md #e84761e6
+# %% ../../nbs/samples/reading.md #96e6f1d9
 _ANOTHER = 'replace the file or remove the pair'
+
+def _whole_file(path):
+    "Its bytes, by as few calls of the system as can be: at each of them threads hand Python's lock to each other. A pipe is not waited for."
+    file = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+    try:
+        state = os.fstat(file)
+        if not stat.S_ISREG(state.st_mode): raise DataProblem(path, 'no file', 'is no regular file', 'remove it')
+        data = os.read(file, state.st_size)
+        while len(data) < state.st_size and (more := os.read(file, state.st_size - len(data))): data += more
+        return data
+    finally: os.close(file)
 
 def read_bytes(path):
     """The bytes of a file.
@@ -51,10 +63,7 @@ def read_bytes(path):
     Raises:
         MissingFile, NoPermission, DataProblem: it is not there, may not be read, is no regular file, or is empty.
     """
-    path = Path(path)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode): raise DataProblem(path, 'no file', 'is no regular file', 'remove it')
-        data = path.read_bytes()
+    try: data = _whole_file(path)
     except PermissionError as error:
         raise NoPermission(path, 'no permission', 'may not be read', f'chmod a+r {path}') from error
     except FileNotFoundError as error: raise MissingFile(path, 'missing', 'is not there', 'look whether it was moved or removed') from error
@@ -81,7 +90,7 @@ def _jpeg(data, rgb, opaque):
     except Exception: turn = None  # what a camera wrote about itself may be broken while the picture is not
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
-# %% ../../nbs/samples/reading.md #2995c662
+# %% ../../nbs/samples/reading.md #a4552bbc
 _FORMATS = 'PNG', 'JPEG', 'TIFF', 'WEBP', 'BMP', 'GIF', 'PPM', 'JPEG2000'  # others have no signature to speak of, or run programs
 
 def _check_png(data):
@@ -101,7 +110,7 @@ _PLAIN = {b'IHDR', b'IDAT', b'IEND', b'pHYs', b'tEXt', b'tIME', b'gAMA', b'sRGB'
 
 def _png(data, rgb, opaque):
     import cv2
-    plain = _check_png(data) <= _PLAIN and (data[24], data[25]) in ((8, 0), (8, 2))  # bytes, grey or RGB
+    plain = _check_png(data) <= _PLAIN and b'Raw profile type' not in data[:2 ** 16] and (data[24], data[25]) in ((8, 0), (8, 2))  # bytes, grey or RGB
     _check_size(*(int.from_bytes(data[at:at + 4], 'big') for at in (20, 16)))
     pixels = cv2.imdecode(np.frombuffer(data, 'uint8'), cv2.IMREAD_COLOR_RGB if data[25] else cv2.IMREAD_UNCHANGED) if plain else None
     return _pillow(data, rgb, opaque) if pixels is None else pixels
@@ -115,7 +124,7 @@ def _pillow(data, rgb, opaque):
         picture = ImageOps.exif_transpose(picture)
         if rgb and 'transparency' in picture.info: picture = picture.convert('RGBA')
         if rgb and picture.mode[0] not in 'IF': picture = picture.convert('RGB')
-        if not rgb and picture.mode == 'P' and _is_black_and_white(picture): picture = picture.convert('L')
+        if not rgb and picture.mode == 'P' and _white_is_zero(picture): return np.uint8(np.array(picture.convert('L')) > 0)
         if picture.mode == 'I' and picture.format == 'PNG': return np.array(picture).astype('uint16')  # older Pillows widen it
         pixels = np.array(picture, dtype='uint8' if picture.mode == '1' else None)
         return _without_alpha(pixels) if opaque and picture.mode in ('LA', 'PA', 'RGBA') else pixels
@@ -140,14 +149,14 @@ def _without_alpha(pixels):
     pixels, alpha = pixels[..., :-1], pixels[..., -1]
     same = lambda colors: len(np.unique(colors.reshape(-1, pixels.shape[-1]), axis=0)) < 2
     if (alpha == alpha.flat[0]).all(): return pixels
-    if same(pixels): return alpha  # the shape is cut out of one colour
+    if same(pixels): raise _Veiled('its shape is in the alpha channel', 'save that as the mask')  # taken file by file, a full one would look like an empty one
     if set(np.unique(alpha)) == {0, alpha.max()} and same(pixels[alpha == 0]): return pixels  # drawn on nothing
-    raise _Veiled('has an alpha channel that hides a part of it')
+    raise _Veiled('has an alpha channel that hides a part of it', 'save it without transparency')
 
-def _is_black_and_white(picture):
-    "Whether a palette holds nothing else; which of both is 0 was left to the program that wrote it"
+def _white_is_zero(picture):
+    "Whether a palette holds nothing but black and white, and white comes first, as it pleased the program that wrote it"
     colors = np.reshape(picture.getpalette(), (-1, 3))
-    return (colors == colors[:, :1]).all() and set(np.unique(colors)) == {0, 255}
+    return set(np.unique(colors)) <= {0, 255} and (colors == colors[:, :1]).all() and colors[0, 0] == 255
 
 def _pages(picture, pages):
     _check_size(picture.height * pages, picture.width)
@@ -159,7 +168,7 @@ def _pages(picture, pages):
         raise ValueError('its pages are no channels of one mask: their sizes differ, or they hold colours')
     return np.stack(found, axis=-1)
 
-# %% ../../nbs/samples/reading.md #d3ce77bc
+# %% ../../nbs/samples/reading.md #3624f757
 def _numpy(data):
     if data[:2] != b'PK': return _array(data)
     with np.load(io.BytesIO(data)) as arrays:
@@ -194,15 +203,21 @@ def _check_directory(data):
     start = number(8, 8) if big else number(4, 4)
     end = start + (8 + 20 * number(start, 8) if big else 2 + 12 * number(start, 2))
     if not 8 <= start < end <= len(data): raise ValueError('its directory is cut')
+    first, step, wide = (start + 8, 20, 8) if big else (start + 2, 12, 4)
+    for at in range(first, first + step * number(start, 8 if big else 2), step):  # values that don't fit into their entry lie elsewhere
+        size = _TIFF_SIZES.get(number(at + 2, 2), 1) * number(at + 4, wide)
+        if size > wide and number(at + 4 + wide, wide) + size > len(data): raise ValueError('its directory is cut')
 
-# %% ../../nbs/samples/reading.md #d3c15eea
+_TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of each type that has more than one
+
+# %% ../../nbs/samples/reading.md #0628819a
 def decode(path, rgb=False, opaque=False):
     """Decode a file.
 
     Args:
         path: PNG, JPEG, TIFF, WebP, BMP, GIF, PPM, JPEG 2000, or one array of NumPy, as `.npy` or `.npz`.
         rgb: let the decoder convert to RGB what it can.
-        opaque: leave out an alpha channel, or, of a shape that is cut out of one colour, take it.
+        opaque: leave out an alpha channel, which must not mean anything.
 
     Returns:
         What the file holds, `(height, width)` or `(height, width, channels)`, of the file's own dtype; turned as its EXIF tag says,
@@ -217,7 +232,7 @@ def decode(path, rgb=False, opaque=False):
         if data[:6] == b'\x93NUMPY' or data[:4] == b'PK\3\4': return _numpy(data)
         decoder = _tiff if data[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+') else _png if data[:8] == b'\x89PNG\r\n\x1a\n' else _pillow
         return decoder(data, rgb, opaque)
-    except _Veiled as error: raise DataProblem(path, 'alpha', str(error), 'save it without transparency') from None
+    except _Veiled as error: raise DataProblem(path, 'alpha', *error.args) from None
     except ImportError as error: raise DataProblem(path, 'format', str(error), 'or save it as PNG or .npy') from error
     except Image.UnidentifiedImageError as error:
         raise DataProblem(path, 'no image', f'is no image of a known format ({", ".join(_FORMATS)}, NumPy)', 'move it out of the folder') from error

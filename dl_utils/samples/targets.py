@@ -21,7 +21,7 @@ def outside(values, num_classes):
     return (f'value {worst} where num_classes={num_classes} allows 0 to {num_classes - 1}',
             f'if it marks pixels without a label pass ignore_index={worst}, if it is a class num_classes={worst + 1}{white}')
 
-# %% ../../nbs/samples/targets.md #9661b122
+# %% ../../nbs/samples/targets.md #45d9f37c
 class Encoder:
     """Turns masks into targets and weights.
 
@@ -51,7 +51,7 @@ class Encoder:
         Args:
             mask: whole numbers, `(height, width)`, or `(height, width, classes)`, levels of each class.
             target, weights: arrays to write to; made if None.
-            known: the values that may occur; all, if None.
+            known: the values that may occur, beside 0 and `ignore_index`, which may have come in as a fill; all, if None.
 
         Returns:
             The target: float32 `(height, width, num_classes)`, one-hot, or `(height, width, 1)` in [0, 1], or int32 `(height, width)`;
@@ -65,20 +65,28 @@ class Encoder:
         else: self._indices(mask, target, weights, known)
         return target, weights
 
-# %% ../../nbs/samples/targets.md #27cdaca0
+# %% ../../nbs/samples/targets.md #be04fc6b
 _MADE = ('a transform made it; interpolate masks by the nearest pixel (mask_interpolation=0), and fill them with 0 or ignore_index (fill_mask=); '
          'mixing=True if it is meant to bring in classes of other pictures')
 
 @lru_cache(maxsize=64)
-def _tables(num_classes, ignore_index, sparse, class_weights, dtype):
+def _tables(num_classes, ignore_index, class_weights, dtype):
     size = np.iinfo(dtype).max + 1
     rows = np.full(size, num_classes + 1, 'uint8' if num_classes < 255 else 'uint16')  # what it becomes: a class; behind them no label; behind that an error
     rows[:num_classes] = np.arange(min(num_classes, size))
     if ignore_index is not None and 0 <= ignore_index < size: rows[ignore_index] = num_classes
     one_hot = np.eye(num_classes + 1, num_classes, dtype='float32')  # the last row, of zeros, is for pixels without a label
-    sparse_rows = np.where(rows < num_classes, rows, 0).astype('int32')  # their index must be one of the classes all the same
     by_class = np.append(np.ones(num_classes) if class_weights is None else class_weights, [0, 0]).astype('float32')
-    return rows, sparse_rows if sparse else one_hot, by_class[rows]
+    return rows, one_hot, by_class[rows]
+
+@lru_cache(maxsize=4096)
+def _only(known, *of):
+    "The table of what becomes of values, in which those that are not known are errors"
+    rows = _tables(*of)[0]
+    kept = np.zeros(len(rows), bool)
+    values = np.append(np.frombuffer(known, 'int64'), [0, of[1] if of[1] is not None and of[1] >= 0 else 0])
+    kept[values[values < len(rows)]] = True
+    return np.where(kept, rows, rows.dtype.type(of[0] + 1))
 
 def _look_up(table, mask):
     "table[mask], for which OpenCV, if they are bytes, takes half the time"
@@ -86,15 +94,14 @@ def _look_up(table, mask):
 
 def _indices(self, mask, target, weights, known):
     if mask.dtype not in (np.uint8, np.uint16): mask = self._narrow(mask)
-    rows, wanted, by_value = _tables(self.num_classes, self.ignore_index, self.sparse, self.class_weights, mask.dtype)
-    if known is not None:
-        allowed = np.full_like(rows, self.num_classes + 1)
-        known = known[known < len(rows)]
-        allowed[known] = rows[known]
-        rows = allowed
+    of = self.num_classes, self.ignore_index, self.class_weights, mask.dtype
+    rows, wanted, by_value = _tables(*of)
+    if known is not None: rows = _only(known.tobytes(), *of)
     found = _look_up(rows, mask)
     if found.max(initial=0) > self.num_classes: self._complain(mask[found > self.num_classes])
-    if self.sparse: target[...] = _look_up(wanted, mask)
+    if self.sparse:
+        target[...] = found
+        if self.ignore_index is not None: target[found == self.num_classes] = 0  # an index must be one of the classes all the same
     else: np.take(wanted, found, axis=0, out=target, mode='clip')  # with 'raise', NumPy makes a copy first
     if weights is not None: weights[...] = _look_up(by_value, mask)
 
@@ -109,14 +116,14 @@ def _complain(self, strange):
 
 Encoder._indices, Encoder._narrow, Encoder._complain = _indices, _narrow, _complain
 
-# %% ../../nbs/samples/targets.md #3af3c732
+# %% ../../nbs/samples/targets.md #71b47008
 def _too_high(self, levels):
     if levels.max(initial=0) > self.scale: raise ValueError(f'level {levels.max()} where the masks have 0 to {self.scale}; {_MADE}')
 
 def _levels(self, mask, target, weights, known):
     void = None if self.ignore_index is None else mask == self.ignore_index
     if self.foreground is not None:
-        strange = known is not None and ~np.isin(mask, known)
+        strange = known is not None and ~np.isin(mask, [*known, 0, 0 if self.ignore_index is None else self.ignore_index])
         if np.any(strange): raise ValueError(f'value {mask[strange].max()}, which the mask did not hold in its file: {_MADE}')
         mask = np.isin(mask, self.foreground)
     else: self._too_high(mask if void is None else mask[~void])

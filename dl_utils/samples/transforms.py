@@ -84,7 +84,7 @@ class Repeatable:
         mine.set_random_state(rng, python)
         return mine
 
-# %% ../../nbs/samples/transforms.md #3ae55886
+# %% ../../nbs/samples/transforms.md #eceefc2b
 def check_pair(done, picture, mask):
     """Check what transforms returned.
 
@@ -117,38 +117,46 @@ def check_pair(done, picture, mask):
 
 def write_float(picture, out):
     """Write a picture, uint8 or floats in [0, 1], to a float32 array, in [0, 1]."""
-    if picture.dtype == np.uint8:
-        np.copyto(out, picture)
-        np.divide(out, np.float32(255), out=out)
+    if picture.dtype == np.uint8: np.divide(picture, np.float32(255), out=out)
     else: np.clip(picture, 0, 1, out=out, casting='unsafe')
     return out
 
-# %% ../../nbs/samples/transforms.md #d6b029b3
+# %% ../../nbs/samples/transforms.md #b6271683
 def relabelling(values, taken):
     """A table that gives other labels to values: bytes that are not `taken`, far apart; None if there are not enough."""
     free = np.setdiff1d(np.arange(256), list(taken))
     if len(free) < len(values) or max([*values, 0]) > 255: return None
     table = np.arange(256, dtype='uint8')
-    table[list(values)] = np.random.default_rng(0).permutation(free)[:len(values)]
+    table[sorted(values)] = np.sort(np.random.default_rng(0).permutation(free)[:len(values)])  # in the same order, since some transforms number objects by it
     return table
 
-def misdeeds(repeatable, picture, mask, table, *numbers):
-    """What is wrong with transforms, as far as two more calls tell.
+def misdeeds(repeatable, picture, mask, table, *numbers, draws=16):
+    """What is wrong with transforms, as far as some calls tell.
 
     Args:
         repeatable: `Repeatable`.
         picture, mask: uint8 RGB; whole numbers.
         table: as `relabelling` gives it, or None.
         *numbers: what is random depends on.
+        draws: how many times to look.
 
     Returns:
         A set of 'random' (they don't repeat) and 'classes' (they make other classes).
     """
-    first, second = (repeatable(picture.copy(), mask.copy(), *numbers) for _ in range(2))
-    if not all(np.array_equal(first[key], second[key]) for key in ('image', 'mask')): return {'random'}
-    if table is None or mask.dtype != np.uint8 or mask.ndim > 2: return set()
-    moved = repeatable(picture.copy(), table[mask], *numbers)['mask']
-    return set() if np.array_equal(moved, table[first['mask']]) else {'classes'}
+    calls = lambda mask, draw: repeatable(picture.copy(), mask.copy(), *numbers, draw)
+    first, second = calls(mask, 0), calls(mask, 0)
+    found = set() if all(np.array_equal(first[key], second[key]) for key in ('image', 'mask')) else {'random'}
+    if table is None or mask.dtype != np.uint8 or mask.ndim > 2: return found
+    fixed, plain, moved = np.flatnonzero(table == np.arange(256)), [], []
+    for draw in range(draws):
+        try: moved.append(calls(table[mask], draw)['mask'])
+        except Exception: return found  # it looks at classes, and knows no others
+        plain.append(calls(mask, draw)['mask'])
+    of = lambda masks: set(np.concatenate([np.ravel(m) for m in masks]).tolist())
+    new = of(moved) - set(table[np.unique(mask)].tolist()) - set(fixed.tolist())
+    # a transform that chooses by the class crops or mirrors otherwise; one that changes classes loses some, whatever it draws
+    apart = not found and any(not np.array_equal(a, table[b]) for a, b in zip(moved, plain)) and of(moved) != set(table[list(of(plain))].tolist())
+    return found | {'classes'} if new or apart else found
 
 # %% ../../nbs/samples/transforms.md #43edcaa3
 def transform_pair(transforms, picture, mask, *numbers):
