@@ -170,7 +170,7 @@ def _check_order(loader):
     raise ValueError(f'no batch: {len(loader.order)} samples (epoch_multiplier={loader.epoch_multiplier}) where '
                      f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}')
 
-# %% ../nbs/data.md #37c06ae2
+# %% ../nbs/data.md #07546ba9
 for _name in 'pairs', 'infos', 'num_classes', 'ignore_index', 'class_names', 'scale':
     setattr(SegDataLoader, _name, property(lambda self, name=_name: getattr(self.study, name)))
 
@@ -178,7 +178,7 @@ SegDataLoader.transforms = property(lambda self: self._transforms.transforms, do
 
 @patch_to(SegDataLoader)
 def _prepare(self):
-    "Threads are started when they are needed; transforms are rehearsed now"
+    "Threads are started when they are needed"
     threads = cores() + 1 if self.threads is None else self.threads  # one more, for threads wait for Python's lock, too
     me = weakref.ref(self)  # so that the threads end with the loader, if nobody closes it
     self.__dict__['_reading'] = ReadAhead(lambda key: _Batch(me(), *key[:2]), lambda key: me()._after(key), threads, self.ahead)
@@ -228,12 +228,14 @@ def _rehearse(loader):
     if loader.batch_size > 1 and len(loader.order) > 1: _check_sizes(found)
     return found[0][0] if len({size for size, _ in found}) == 1 else None
 
-# %% ../nbs/data.md #e5685c72
+# %% ../nbs/data.md #2065251c
 def _judge(loader, index):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     of_classes = (loader.num_classes or loader.study.foreground is not None) and not info.channels and not loader.mixing
     table = relabelling([v for v in info.values if v not in fixed], values_of(loader.infos) | fixed - {None}) if of_classes else None
-    try: found = misdeeds(loader._transforms, *loader.read(index), table, loader.seed, 0)
+    picture, mask = loader.read(index)
+    draws = min(16, max(2, 2 ** 23 // picture.size))  # of large pictures a few, lest it take long
+    try: found = misdeeds(loader._transforms, picture, mask, table, loader.seed, 0, draws=draws)
     except Exception as error: raise loader._blame(index, error) from error
     if 'classes' in found:
         raise loader._blame(index, ValueError('transforms change classes: a relabelled mask does not become the relabelled outcome; interpolate masks by the '
