@@ -5,7 +5,7 @@
 #                   NUM_CLASSES  1 is one foreground class             (found from the masks)
 #                   BACKBONE     a network of Keras Applications       (MobileNetV2)
 #                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
-# make test       every notebook and every test (about half an hour)
+# make test       every notebook and every test (about 40 minutes)
 # make test-all   the same with the slow cells, and the benchmarks
 # make docs | colab | bench | clean
 

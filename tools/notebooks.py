@@ -180,7 +180,7 @@ def cases():
     found = []
     for md in sources():
         name, flavours = name_of(md), RUN["flavours"].split()
-        if not is_component(md): flavours = flavours[:1]
+        if not is_component(md) or name.split("/")[0] in RUN["keras_free"].split(): flavours = flavours[:1]
         if name in RUN["smoke_notebooks"].split(): flavours += RUN["smoke_flavours"].split()
         slow = name.startswith("benchmarks/") or name in RUN["slow_notebooks"].split()
         found += [(name, flavour, slow) for flavour in flavours]
@@ -228,10 +228,11 @@ def result_path(kind, md, flavour):
     return BUILD / kind / flavour / f"{name_of(md)}.ipynb"
 
 
-# What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, and its advice about
-# retracing, which a notebook that tries several networks on one picture each can't follow
+# What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, its advice about
+# retracing, which a notebook that tries several networks on one picture each can't follow, and that of Keras 2 about
+# callbacks that take as long as a batch, which on a busy machine those of a tiny network do
 NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|INFO: Created TensorFlow Lite|"
-                        r"WARNING:tensorflow:\d+ out of the last \d+ calls).*\n?", re.M)
+                        r"WARNING:tensorflow:\d+ out of the last \d+ calls|WARNING:tensorflow:Callback method .* is slow compared).*\n?", re.M)
 
 
 def drop_native_logs(nb):
