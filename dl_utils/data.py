@@ -9,8 +9,7 @@ __all__ = ['epoch_order', 'SkippedSamples', 'SegDataLoader', 'check', 'Problems'
            'read_palette', 'understand_values', 'find_pairs', 'DataProblem', 'read_mask', 'read_picture', 'SHAPES',
            'draw_shapes', 'make_shapes_dataset', 'finish', 'show_masks', 'encode_mask', 'transform_pair']
 
-# %% ../nbs/data.md #84ebe98d
-import copy
+# %% ../nbs/data.md #73cff0f1
 import dataclasses
 import itertools
 import math
@@ -36,7 +35,7 @@ from .samples.checking import check, class_counts, study
 from .samples.forking import anew_after_fork
 from .samples.inspection import Problems, cores, count_classes, inspect_pairs, values_of
 from .samples.masks import read_palette, understand_values
-from .samples.pairing import find_pairs, raise_first
+from .samples.pairing import find_pairs, mask_file, raise_first
 from .samples.reading import DataProblem, read_mask, read_picture
 from .samples.shapes import SHAPES, draw_shapes, make_shapes_dataset
 from .samples.showing import browse, finish, show_masks
@@ -78,7 +77,7 @@ def _check_arguments(loader):
     one_of('on_error', loader.on_error, ('raise', 'skip'))
     if isinstance(loader.class_weights, str): rule_weights([[1, 1]], loader.class_weights)
 
-# %% ../nbs/data.md #12831a0c
+# %% ../nbs/data.md #a3117f4a
 class SkippedSamples(UserWarning):
     """Says at the end of an epoch which samples were left out."""
 
@@ -138,7 +137,7 @@ class SegDataLoader(PyDataset):
         self._words = num_classes, ignore_index, class_names, palette, stacked, foreground
         self._transforms, self._cache = Repeatable(transforms), make_cache(cache, cache_limit)
         self.study = study(path, *self._words)
-        self._reset()
+        anew_after_fork(self)._reset()
         _leave_out(self)
         _encoders(self)
         _check_order(self)
@@ -170,7 +169,7 @@ def _check_order(loader):
     raise ValueError(f'no batch: {len(loader.order)} samples (epoch_multiplier={loader.epoch_multiplier}) where '
                      f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}')
 
-# %% ../nbs/data.md #07546ba9
+# %% ../nbs/data.md #b59f65b6
 for _name in 'pairs', 'infos', 'num_classes', 'ignore_index', 'class_names', 'scale':
     setattr(SegDataLoader, _name, property(lambda self, name=_name: getattr(self.study, name)))
 
@@ -187,7 +186,6 @@ def _prepare(self):
 def _reset(self):
     "In a copy, and in a forked process"
     self._lock, self._skipped, self.skipped, self._asked = threading.Lock(), defaultdict(dict), Problems(), False
-    anew_after_fork(self)
 
 # %% ../nbs/data.md #968abff1
 _FIXED = {name: 'make another loader' for name in ('target', 'class_weights', 'on_error', 'path', 'mixing', *'pairs infos num_classes ignore_index class_names scale threads ahead cache_kind cache_limit size part'.split())}
@@ -204,7 +202,7 @@ def __setattr__(self, name, value):
         self.__dict__[name] = before
         raise
 
-# %% ../nbs/data.md #8408268f
+# %% ../nbs/data.md #0cb2a43d
 def _check_sizes(sizes_and_files):
     (size, file), *others = sizes_and_files
     for other, another in others:
@@ -224,15 +222,16 @@ def _rehearse(loader):
         tried = [first[size] for size in dict.fromkeys([*extreme, *sorted(first, key=math.prod)[:6]]) for _ in range(2)]
         found = [(loader.sample(i, place)[0].shape[:2], loader.pairs[i][0]) for place, i in enumerate(tried)]
         various = sorted(range(len(sizes)), key=lambda i: -len(loader.infos[i].values))[:3]
-        for i in dict.fromkeys([*various, tried[0]]): _judge(loader, i)
+        taken = values_of(loader.infos) | {0, loader.ignore_index} - {None}
+        for i in dict.fromkeys([*various, tried[0]]): _judge(loader, i, taken)
     if loader.batch_size > 1 and len(loader.order) > 1: _check_sizes(found)
     return found[0][0] if len({size for size, _ in found}) == 1 else None
 
-# %% ../nbs/data.md #2065251c
-def _judge(loader, index):
+# %% ../nbs/data.md #cfa145e9
+def _judge(loader, index, taken):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     of_classes = (loader.num_classes or loader.study.foreground is not None) and not info.channels and not loader.mixing
-    table = relabelling([v for v in info.values if v not in fixed], values_of(loader.infos) | fixed - {None}) if of_classes else None
+    table = relabelling([v for v in info.values if v not in fixed], taken) if of_classes else None
     picture, mask = loader.read(index)
     draws = min(16, max(2, 2 ** 23 // picture.size))  # of large pictures a few, lest it take long
     try: found = misdeeds(loader._transforms, picture, mask, table, loader.seed, 0, draws=draws)
@@ -245,7 +244,7 @@ def _judge(loader, index):
         warnings.warn('transforms give something else each time, whatever the seed, so batches will not repeat: pass the albumentations.Compose itself, or a '
                       'callable with a parameter `rng`, a NumPy generator, to draw from', stacklevel=5)
 
-# %% ../nbs/data.md #67a3fe89
+# %% ../nbs/data.md #7f47a61e
 @patch_to(SegDataLoader)
 def read(self, index):
     """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored. From a cache in memory they come read-only."""
@@ -271,9 +270,8 @@ def _transformed(self, index, epoch, place, files=None):
 @patch_to(SegDataLoader)
 def _blame(self, index, error):
     "An error that names the mask"
-    mask = self.pairs[index][1]
     kind = '' if type(error) is ValueError else type(error).__name__ + ': '
-    return DataProblem(next(filter(None, mask)) if isinstance(mask, tuple) else mask, 'transform', f'{kind}{error}',
+    return DataProblem(mask_file(self.pairs[index][1]), 'transform', f'{kind}{error}',
                        'look at the transforms, and whether the file was changed since the loader was made')
 
 @patch_to(SegDataLoader)
@@ -425,7 +423,7 @@ def __enter__(self): return self
 @patch_to(SegDataLoader)
 def __exit__(self, *error): self.close()
 
-# %% ../nbs/data.md #a773f739
+# %% ../nbs/data.md #c59362f7
 @patch_to(SegDataLoader)
 def __getstate__(self):
     return {key: value for key, value in self.__dict__.items() if key not in ('_reading', '_lock', '_cache')}
@@ -433,16 +431,16 @@ def __getstate__(self):
 @patch_to(SegDataLoader)
 def __setstate__(self, state):
     self.__dict__.update(state, _cache=make_cache(state['cache_kind'], state['cache_limit']))
-    self._reset()
+    anew_after_fork(self)._reset()
     self._prepare()
 
-# %% ../nbs/data.md #157789be
+# %% ../nbs/data.md #b8c7aba7
 @patch_to(SegDataLoader)
 def _copy(self, **changes):
     other = object.__new__(type(self))
     other.__dict__.update(self.__dict__)
     del other.__dict__['_reading']
-    other._reset()
+    anew_after_fork(other)._reset()
     other.__dict__.update(changes)
     _check_order(other)
     if '_transforms' in changes: other.size = _rehearse(other)
@@ -545,12 +543,11 @@ def __iter__(self):
     for index in range(len(self)): yield self[index]
     self.on_epoch_end()
 
-# %% ../nbs/data.md #93aa7083
+# %% ../nbs/data.md #b4e89881
 @patch_to(SegDataLoader)
-def _shown(self, index, place, transforms=None):
+def _shown(self, index, place):
     "The picture, and its one-hot mask"
-    seen = self if transforms is None else transforms
-    picture, mask = seen._transformed(index, self.epoch, place)
+    picture, mask = self._transformed(index, self.epoch, place)
     return write_float(picture, np.empty(picture.shape, 'float32')), self._encode(index, mask, encoder=self._picture_encoder)[0]
 
 @patch_to(SegDataLoader)
@@ -574,7 +571,7 @@ def show(self, n=4):
     xs, ys = zip(*map(self._shown, order, places))
     return show_masks(xs, self.class_names, colors=self._colors(), mask=ys)
 
-# %% ../nbs/data.md #e43f3d25
+# %% ../nbs/data.md #2134a2be
 @patch_to(SegDataLoader)
 def browse(self, index=0):
     """A widget to leaf through the set: a slider over the samples, with the transforms or without, how strong the mask is laid over.
@@ -590,7 +587,7 @@ def browse(self, index=0):
     """
     plain, random = self._copy(), np.random.default_rng()
     plain._transforms = Repeatable(None)
-    def sample(i, augmented): return self._shown(i, int(random.integers(2**31)), None if augmented else plain)
+    def sample(i, augmented): return (self if augmented else plain)._shown(i, int(random.integers(2**31)))
     return browse(sample, len(self.pairs), self.class_names, self._colors(), [picture.name for picture, _ in self.pairs], index)
 
 # %% ../nbs/data.md #0dcfaf3d

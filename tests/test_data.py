@@ -17,7 +17,7 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 
-from dl_utils.data import DataProblem, SegDataLoader, check
+from dl_utils.data import DataProblem, SegDataLoader, check, make_shapes_dataset
 
 CLASSES = 3
 LOSSLESS = "png", "bmp", "tiff", "webp", "ppm", "npy"
@@ -207,7 +207,6 @@ def test_nothing_is_left(tmp_path):
     """Threads and descriptors are as before, after closing, and after being forgotten."""
     import gc
     import threading
-    from dl_utils.data import make_shapes_dataset
     path = make_shapes_dataset(tmp_path / "shapes", n=6, size=(32, 32))
 
     def used():
@@ -230,7 +229,6 @@ def test_nothing_is_left(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # TensorFlow's threads are there as well
 @pytest.mark.parametrize("cache", ["ram", "disk"])
 def test_a_forked_process_has_threads_and_a_cache_of_its_own(tmp_path, cache):
-    from dl_utils.data import make_shapes_dataset
     plain = lambda image, mask: dict(image=image, mask=mask)  # takes the lock of the generators of the whole process
     with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=30, size=(32, 32)), 4, plain, batch_size=2, cache=cache) as loader:
         truth = [loader.read(i)[1].copy() for i in range(30)]
@@ -254,7 +252,6 @@ def test_a_loader_may_ask_another_and_be_closed_meanwhile(tmp_path):
     """Neither waits for the other for ever: each alarm would end the test."""
     import signal
     import threading
-    from dl_utils.data import make_shapes_dataset
     path = make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32))
     other = SegDataLoader(path, 4, lambda image, mask: dict(image=image[::-1], mask=mask[::-1]), batch_size=2, workers=2)
     mixed = SegDataLoader(path, 4, lambda image, mask: dict(image=image // 2 + np.uint8(other[0][0][0] * 100), mask=mask), batch_size=2, workers=2)

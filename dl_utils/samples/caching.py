@@ -18,55 +18,54 @@ import numpy as np
 from ..checks import one_of, whole
 from .forking import anew_after_fork
 
-# %% ../../nbs/samples/caching.md #7198d8c2
-class RamCache:
-    """Keeps pairs of arrays in memory.
-
-    Args:
-        limit: bytes that it may take.
-    """
+# %% ../../nbs/samples/caching.md #3695a947
+class _Cache:
+    "Keeps arrays, as long as they fit into so many bytes; `_keep` does it"
     def __init__(self, limit):
-        self.limit = limit
-        self.bytes, self._kept = 0, {}
+        self.limit, self.bytes, self._kept = limit, 0, {}
         anew_after_fork(self)._reset()
 
     def _reset(self): self._lock = threading.Lock()
 
     def __len__(self): return len(self._kept)
 
-    def get(self, key):
-        """The arrays that were put there, read-only; None if there are none."""
-        return self._kept.get(key)
-
     def put(self, key, *arrays):
-        """Keep arrays, if they fit; they become read-only."""
+        """Keep arrays, if they fit and nothing is kept under this key."""
         size = sum(a.nbytes for a in arrays)
         with self._lock:
-            if key in self._kept or self.bytes + size > self.limit: return
-            self.bytes += size
-            for array in arrays: array.setflags(write=False)
-            self._kept[key] = arrays
+            if key not in self._kept and self.bytes + size <= self.limit and self._keep(key, arrays): self.bytes += size
 
-# %% ../../nbs/samples/caching.md #3198a41d
-class DiskCache:
-    """Keeps pairs of arrays in a file without a name, in the folder for temporary files (`TMPDIR`).
+# %% ../../nbs/samples/caching.md #63251b6f
+class RamCache(_Cache):
+    """Keeps arrays in memory; they become read-only.
 
     Args:
         limit: bytes that it may take.
     """
-    def __init__(self, limit):
-        self.limit = limit
-        anew_after_fork(self)._reset()
+    def get(self, key):
+        """The arrays that were put there, read-only; None if there are none."""
+        return self._kept.get(key)
 
+    def _keep(self, key, arrays):
+        for array in arrays: array.setflags(write=False)
+        self._kept[key] = arrays
+        return True
+
+# %% ../../nbs/samples/caching.md #1277ddf0
+class DiskCache(_Cache):
+    """Keeps arrays in a file without a name, in the folder for temporary files (`TMPDIR`). When the disk is full a warning says so, and no more are kept.
+
+    Args:
+        limit: bytes that it may take.
+    """
     def _reset(self):
         "A forked process has a file of its own"
-        self.bytes, self._kept, self._file, self._lock = 0, {}, None, threading.Lock()
+        super()._reset()
+        self.bytes, self._kept, self._file = 0, {}, None
 
     def _open(self):
         self._file = tempfile.TemporaryFile(prefix='dl_utils-', buffering=0)
         weakref.finalize(self, self._file.close)
-
-    def __len__(self): return len(self._kept)
 
     def get(self, key):
         """Copies of the arrays that were put there; None if there are none."""
@@ -84,21 +83,17 @@ class DiskCache:
             if not read: raise OSError(f'the cache of decoded pictures, a file in {tempfile.gettempdir()}, was cut')
             buffer = buffer[read:]
 
-    def put(self, key, *arrays):
-        """Keep arrays, if they fit. When the disk is full a warning says so, and no more are kept."""
-        size = sum(a.nbytes for a in arrays)
-        with self._lock:
-            if key in self._kept or self.bytes + size > self.limit: return
-            try:
-                if self._file is None: self._open()
-                self._file.seek(self.bytes)
-                for array in arrays: self._write(memoryview(np.ascontiguousarray(array)).cast('B'))
-            except OSError as error:
-                self.limit = self.bytes
-                warnings.warn(f"the disk cache in {tempfile.gettempdir()} stops at {self.bytes} bytes ({error}); free some space, or set TMPDIR to another disk", stacklevel=2)
-                return
-            self._kept[key] = self.bytes, [(a.shape, a.dtype) for a in arrays]
-            self.bytes += size
+    def _keep(self, key, arrays):
+        try:
+            if self._file is None: self._open()
+            self._file.seek(self.bytes)
+            for array in arrays: self._write(memoryview(np.ascontiguousarray(array)).cast('B'))
+        except OSError as error:
+            self.limit = self.bytes
+            warnings.warn(f"the disk cache in {tempfile.gettempdir()} stops at {self.bytes} bytes ({error}); free some space, or set TMPDIR to another disk", stacklevel=3)
+            return False
+        self._kept[key] = self.bytes, [(a.shape, a.dtype) for a in arrays]
+        return True
 
     def _write(self, data):
         while len(data): data = data[self._file.write(data):]

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/checking.html.md"""
 # %% auto #0
 __all__ = ['Study', 'study', 'class_counts', 'check']
 
-# %% ../../nbs/samples/checking.md #0d179adb
+# %% ../../nbs/samples/checking.md #af591720
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ import numpy as np
 from ..checks import whole
 from .inspection import Problems, inspect_all, values_of
 from .masks import MaskFormat, mask_format, read_palette, understand_values
-from .pairing import look_for_pairs
+from .pairing import look_for_pairs, mask_file
 from .reading import DataProblem, is_lossy
 from .targets import outside
 
-# %% ../../nbs/samples/checking.md #9478f945
+# %% ../../nbs/samples/checking.md #c03f0861
 @dataclass
 class Study:
     """A set of pictures and masks, looked through.
@@ -54,7 +54,7 @@ def _known_before(num_classes, ignore_index, class_names, palette, stacked, fore
 
 def _indices_of(foreground, names, palette, format):
     "Numbers of the classes; with a palette its own numbers, from which the colour without a label is not yet taken"
-    colors, painted = (None, None) if palette is None else read_palette(palette)
+    colors = None if palette is None else read_palette(palette)[0]
     found = []
     for name in [foreground] if isinstance(foreground, (str, int, np.integer)) else foreground:
         if isinstance(name, str) and name in (names or ()): index = names.index(name)
@@ -65,7 +65,7 @@ def _indices_of(foreground, names, palette, format):
         found.append(index)
     return found
 
-# %% ../../nbs/samples/checking.md #05a1851a
+# %% ../../nbs/samples/checking.md #34ce0ac8
 def study(path, num_classes=None, ignore_index=None, class_names=None, palette=None, stacked=False, foreground=None, delay=2):
     """Look through a set.
 
@@ -112,23 +112,20 @@ def _drop(found, problems):
     kept = [i for i in range(len(found.pairs)) if i not in problems]
     found.pairs, found.infos = [found.pairs[i] for i in kept], [found.infos[i] for i in kept]
 
-def _named(pair):
-    return next(path for path in pair[1] if path) if isinstance(pair[1], tuple) else pair[1]
-
 def _other_channels(found):
     if not found.infos: return {}
     usual, _ = Counter(info.channels for info in found.infos).most_common(1)[0]
-    return {i: DataProblem(_named(pair), 'channels', f'has {info.channels or 1} channels, most masks have {usual or 1}', 'save all in one way')
-            for i, (pair, info) in enumerate(zip(found.pairs, found.infos)) if info.channels != usual}
+    return {i: DataProblem(mask_file(mask), 'channels', f'has {info.channels or 1} channels, most masks have {usual or 1}', 'save all in one way')
+            for i, ((_, mask), info) in enumerate(zip(found.pairs, found.infos)) if info.channels != usual}
 
-# %% ../../nbs/samples/checking.md #ef71098a
+# %% ../../nbs/samples/checking.md #83b047e2
 def _ask(path, found):
     values = values_of(found.infos, found.ignore_index)
     if found.ignore_index is not None and values <= {0} and any(found.ignore_index in info.values for info in found.infos):
         raise DataProblem(path, 'values', f'the masks hold only 0 and ignore_index={found.ignore_index}, so nothing is left to find', 'leave out ignore_index')
     if values in ({0, 1, 255}, {0, 1, 65535}) and not any({1, max(values)} <= set(info.values) for info in found.infos):
         raise DataProblem(path, 'values', f'some masks hold 0 and 1, others 0 and {max(values)}', f'save all with 0 and {max(values)}')
-    try: return understand_values(values_of(found.infos, found.ignore_index))
+    try: return understand_values(values)
     except ValueError as error: raise DataProblem(path, 'values', *re.split('[:.] (?=if )', str(error), maxsplit=1, flags=re.I)) from None
 
 def _understand_values(path, found):
@@ -139,7 +136,7 @@ def _understand_values(path, found):
                                                   for i, (_, mask) in enumerate(found.pairs) if is_lossy(mask)})
         limit = found.num_classes or 2 ** 16
         strange = {i: info.values[(info.values >= limit) & (info.values != found.ignore_index)] for i, info in enumerate(found.infos)}
-        return _drop(found, {i: DataProblem(_named(found.pairs[i]), 'value', *outside(values, limit)) for i, values in strange.items() if len(values)})
+        return _drop(found, {i: DataProblem(mask_file(found.pairs[i][1]), 'value', *outside(values, limit)) for i, values in strange.items() if len(values)})
     num_classes, found.scale = _ask(path, found)
     if num_classes is None: return
     raise DataProblem(path, 'values', f'the masks hold indices of classes up to {num_classes - 1}', f'pass num_classes={num_classes}, or foreground= for one of them')

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/inspection.html.md"""
 # %% auto #0
 __all__ = ['Info', 'inspect_pair', 'cores', 'inspect_all', 'inspect_pairs', 'values_of', 'count_classes', 'Problems']
 
-# %% ../../nbs/samples/inspection.md #d991adbe
+# %% ../../nbs/samples/inspection.md #5a775529
 import html
 import os
 from collections import Counter, namedtuple
@@ -19,10 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from .masks import MaskFormat, understand_values
-from .pairing import find_pairs, raise_first
+from .pairing import find_pairs, mask_file, raise_first
 from .reading import DataProblem, read_picture
 
-# %% ../../nbs/samples/inspection.md #8ee946bc
+# %% ../../nbs/samples/inspection.md #caf9fbe0
 Info = namedtuple('Info', 'size values counts channels', defaults=[None, 0])
 Info.__doc__ = "Of one pair: `(height, width)`; the values in its mask, ascending; how many pixels have each (for channels: the sum of each channel's levels, and the number of pixels with a label); how many channels, 0 for one."
 
@@ -31,15 +31,14 @@ def _inspect(picture_path, mask_path, format, stamp):
     picture, mask = read_picture(picture_path), format.read(mask_path)
     if picture.shape[:2] != mask.shape[:2]:
         (h, w), (mh, mw) = picture.shape[:2], mask.shape[:2]
-        named = next(p for p in mask_path if p) if isinstance(mask_path, tuple) else mask_path
         remedy = ('save it as (height, width, channels): its channels stand first' if mask.shape[1:] == (h, w)
                   else 'turn it: the picture is shown as its EXIF tag says, which the mask does not follow' if (mh, mw) == (w, h)
                   else 'find the picture that it was drawn on')
-        raise DataProblem(named, 'size', f'has {mw}×{mh} pixels, but its picture {picture_path} is {w}×{h}; they must be equal', remedy)
+        raise DataProblem(mask_file(mask_path), 'size', f'has {mw}×{mh} pixels, but its picture {picture_path} is {w}×{h}; they must be equal', remedy)
     counts = np.bincount(mask.ravel())
     values = np.flatnonzero(counts)
     if mask.ndim == 2: return Info(mask.shape, values, counts[values])
-    labelled = mask[(mask != -1 if format.ignored is None else mask != format.ignored).all(axis=-1)]
+    labelled = mask.reshape(-1, mask.shape[-1]) if format.ignored is None else mask[(mask != format.ignored).all(axis=-1)]
     return Info(mask.shape[:2], values, np.append(labelled.sum(axis=0, dtype='int64'), len(labelled)), mask.shape[-1])
 
 def _stamp(paths):

@@ -8,12 +8,11 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/reading.html.md"""
 __all__ = ['MAX_PIXELS', 'DataProblem', 'MissingFile', 'NoPermission', 'read_bytes', 'decode', 'is_lossy', 'as_uint16',
            'read_picture', 'read_mask']
 
-# %% ../../nbs/samples/reading.md #b3f3ca1f
+# %% ../../nbs/samples/reading.md #0291846a
 import io
 import os
 import stat
 import zlib
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -239,11 +238,10 @@ def decode(path, rgb=False, opaque=False):
     except Exception as error:  # what decoders raise on broken bytes is of any type: SyntaxError, struct.error, IndexError, MemoryError
         raise DataProblem(path, 'broken', f'is broken ({error or type(error).__name__})', _ANOTHER + ', or save it anew') from error
 
-# %% ../../nbs/samples/reading.md #560dc8cc
+# %% ../../nbs/samples/reading.md #83fdeaf8
 def is_lossy(path):
-    """Whether a file (or the first of several) is JPEG, or WebP with loss."""
-    first = next(filter(None, path)) if isinstance(path, tuple) else path
-    with open(first, 'rb') as file: head = file.read(16)
+    """Whether a file is JPEG, or WebP with loss."""
+    with open(path, 'rb') as file: head = file.read(16)
     return head[:3] == b'\xff\xd8\xff' or head[:4] == b'RIFF' and head[8:] == b'WEBPVP8 '
 
 # %% ../../nbs/samples/reading.md #25584cf9

@@ -7,11 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/targets.html.md"""
 # %% auto #0
 __all__ = ['RULES', 'outside', 'Encoder', 'encode_mask', 'as_weights', 'rule_weights']
 
-# %% ../../nbs/samples/targets.md #9b053f1a
+# %% ../../nbs/samples/targets.md #1fba0af7
 from functools import lru_cache
 
 import cv2
 import numpy as np
+
+from ..patching import patch_to
 
 # %% ../../nbs/samples/targets.md #098fc071
 def outside(values, num_classes):
@@ -65,7 +67,7 @@ class Encoder:
         else: self._indices(mask, target, weights, known)
         return target, weights
 
-# %% ../../nbs/samples/targets.md #be04fc6b
+# %% ../../nbs/samples/targets.md #731318f0
 _MADE = ('a transform made it; interpolate masks by the nearest pixel (mask_interpolation=0), and fill them with 0 or ignore_index (fill_mask=); '
          'mixing=True if it is meant to bring in classes of other pictures')
 
@@ -92,6 +94,7 @@ def _look_up(table, mask):
     "table[mask], for which OpenCV, if they are bytes, takes half the time"
     return cv2.LUT(np.ascontiguousarray(mask), table) if mask.dtype == np.uint8 and mask.size else np.take(table, mask)
 
+@patch_to(Encoder)
 def _indices(self, mask, target, weights, known):
     if mask.dtype not in (np.uint8, np.uint16): mask = self._narrow(mask)
     of = self.num_classes, self.ignore_index, self.class_weights, mask.dtype
@@ -105,21 +108,23 @@ def _indices(self, mask, target, weights, known):
     else: np.take(wanted, found, axis=0, out=target, mode='clip')  # with 'raise', NumPy makes a copy first
     if weights is not None: weights[...] = _look_up(by_value, mask)
 
+@patch_to(Encoder)
 def _narrow(self, mask):
     low, high = (mask.min(), mask.max()) if mask.size else (0, 0)
     if low < 0 or high > 65535: self._complain(mask[(mask < 0) | (mask > 65535)])
     return mask.astype('uint16')
 
+@patch_to(Encoder)
 def _complain(self, strange):
     if strange.max() >= self.num_classes or strange.min() < 0: raise ValueError('; '.join(outside(strange, self.num_classes)))
     raise ValueError(f'value {strange.max()}, which the mask did not hold in its file: {_MADE}')
 
-Encoder._indices, Encoder._narrow, Encoder._complain = _indices, _narrow, _complain
-
-# %% ../../nbs/samples/targets.md #71b47008
+# %% ../../nbs/samples/targets.md #22afbc71
+@patch_to(Encoder)
 def _too_high(self, levels):
     if levels.max(initial=0) > self.scale: raise ValueError(f'level {levels.max()} where the masks have 0 to {self.scale}; {_MADE}')
 
+@patch_to(Encoder)
 def _levels(self, mask, target, weights, known):
     void = None if self.ignore_index is None else mask == self.ignore_index
     if self.foreground is not None:
@@ -132,6 +137,7 @@ def _levels(self, mask, target, weights, known):
     weights[...] = 1 if void is None else ~void
     if self.class_weights is not None: weights *= self._of_classes(target)
 
+@patch_to(Encoder)
 def _channels(self, mask, target, weights):
     void = np.zeros(mask.shape[:2], bool) if self.ignore_index is None else (mask == self.ignore_index).any(axis=-1)
     levels = np.where(void[..., None], 0, mask)
@@ -150,14 +156,13 @@ def _channels(self, mask, target, weights):
     weights[...] = ~void
     if self.class_weights is not None: weights *= self._of_classes(levels)
 
+@patch_to(Encoder)
 def _of_classes(self, levels):
     "The mean weight of a pixel's classes; 1 where it has none"
     weights = np.float32(self.class_weights)
     if levels.shape[-1] == 1: return weights[0] * (1 - levels[..., 0]) + weights[-1] * levels[..., 0]
     total = levels.sum(axis=-1)
     return np.divide(levels @ weights, total, out=np.ones_like(total), where=total > 0)
-
-Encoder._levels, Encoder._channels, Encoder._too_high, Encoder._of_classes = _levels, _channels, _too_high, _of_classes
 
 # %% ../../nbs/samples/targets.md #d1b59428
 def encode_mask(mask, num_classes=None, ignore_index=None, scale=1):
