@@ -1,4 +1,5 @@
 """SegDataLoader against files as they come, and against what no notebook can play: other users, processes, ends of programs."""
+import dataclasses
 import io
 import os
 import shutil
@@ -188,7 +189,7 @@ DIGEST = """
     import albumentations as A
     from dl_utils.data import SegDataLoader, make_shapes_dataset
     many = A.Compose([A.RandomCrop(32, 32), A.D4(), A.RandomBrightnessContrast(p=1), A.OneOf([A.GaussNoise(p=1), A.Rotate(p=1)])])
-    loader = SegDataLoader(make_shapes_dataset('shapes', n=12, size=(48, 48)), 4, many, batch_size=5, shuffle=True, seed=3, workers={workers}, cache={cache!r})
+    loader = SegDataLoader(make_shapes_dataset('shapes', n=12, size=(48, 48)), 4, many, batch_size=5, shuffle=True, seed=3, workers={workers}, cache={cache!r}, processes={processes})
     digest = hashlib.sha1()
     for epoch in range(3):
         for batch in loader:
@@ -198,8 +199,8 @@ DIGEST = """
 
 
 def test_batches_are_the_same_in_every_process(python):
-    digests = {python(DIGEST.format(workers=workers, cache=cache), flavour, PYTHONHASHSEED=str(workers)).split()[-1]
-               for workers, cache, flavour in ((0, None, "keras"), (1, "ram", "tf_keras"), (5, "disk", "keras"))}
+    digests = {python(DIGEST.format(workers=workers, cache=cache, processes=processes), flavour, PYTHONHASHSEED=str(workers)).split()[-1]
+               for workers, cache, processes, flavour in ((0, None, False, "keras"), (1, "ram", False, "tf_keras"), (5, "disk", False, "keras"), (3, "ram", True, "tf_keras"))}
     assert len(digests) == 1
 
 
@@ -211,8 +212,13 @@ def test_nothing_is_left(tmp_path):
 
     def used():
         return len(os.listdir("/proc/self/fd")), sum(t.name.startswith("dl_utils") for t in threading.enumerate())
+
+    def collect():
+        gc.collect()
+        for thread in threading.enumerate():
+            if thread.name.startswith("dl_utils"): thread.join(10)
     SegDataLoader(path, 4)[0]
-    gc.collect()
+    collect()
     before, inside = used(), None
     for _ in range(20):
         with SegDataLoader(path, 4, batch_size=2, cache="disk", workers=3) as loader:
@@ -220,10 +226,88 @@ def test_nothing_is_left(tmp_path):
     assert used() == before and inside[0] > before[0] and inside[1] in (1, 2, 3)  # as many as were needed so far
     for _ in range(20): [*SegDataLoader(path, 4, batch_size=2, cache="disk")]
     del loader
-    gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("dl_utils"): thread.join(10)
+    collect()
     assert used() == before
+
+
+def children():
+    """The processes whose parent this one is."""
+    mine = f"/proc/{os.getpid()}/task"
+    return {int(pid) for task in os.listdir(mine) for pid in Path(mine, task, "children").read_text().split()}
+
+
+def test_processes_leave_nothing(tmp_path):
+    """Neither processes nor descriptors nor memory, after closing, after being forgotten, after a data set of TensorFlow, with batches kept."""
+    import gc
+    path = make_shapes_dataset(tmp_path / "shapes", n=12, size=(32, 32))
+    before = children(), len(os.listdir("/proc/self/fd"))
+    truth = [*SegDataLoader(path, 4, batch_size=2)]
+
+    def same(batches): return all(np.array_equal(a, b) for one, other in zip(truth, batches, strict=True) for a, b in zip(one, other))
+    with SegDataLoader(path, 4, batch_size=2, workers=2, processes=True, cache="disk") as loader:
+        kept = [*loader]  # more than there are slots
+        assert same(kept) and len(children() - before[0]) == 2
+        assert same(loader) and same(kept)
+        loader.batch_size = 12  # larger than what the slots were made for
+        assert np.array_equal(loader[0][1], np.concatenate([y for _, y in truth]))
+    assert children() == before[0]
+    data = SegDataLoader(path, 4, batch_size=2, workers=1, processes=True).to_tf_dataset()
+    assert all(same((x.numpy(), y.numpy()) for x, y in data) for _ in range(2))
+    forgotten = SegDataLoader(path, 4, batch_size=2, workers=1, processes=True)
+    assert same(forgotten) and len(children() - before[0]) == 2
+    del data, forgotten, loader
+    gc.collect()
+    assert children() == before[0] and same(kept)
+    del kept
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before[1]
+
+
+def test_helpers_end_with_their_owner(tmp_path):
+    """However it ends: by itself, by Ctrl-C, by SIGKILL."""
+    import signal
+    import time
+
+    import notebooks
+    code = """
+        import os, sys, time
+        from dl_utils.data import SegDataLoader, make_shapes_dataset
+        loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, workers=2, processes=True)
+        for _ in loader: pass
+        print(*(helper.process.pid for helper in loader._reading._at_work.helpers.all), flush=True)
+        while sys.argv[1] != 'ends': time.sleep(1)
+        """
+
+    def alive(pid):
+        status = Path(f"/proc/{pid}/status")
+        try: return "State:\tZ" not in status.read_text()
+        except OSError: return False
+    for how in "ends", signal.SIGINT, signal.SIGKILL:
+        folder = tmp_path / str(how)
+        folder.mkdir()
+        program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(how)], cwd=folder, env=notebooks.clean_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with program:
+            pids = [*map(int, program.stdout.readline().split())]
+            if how != "ends": program.send_signal(how)
+            said = program.stderr.read()
+        assert len(pids) == 2 and "Exception ignored" not in said and "resource_tracker" not in said
+        for _ in range(100):
+            if not any(map(alive, pids)): break
+            time.sleep(.1)
+        assert not any(map(alive, pids))
+
+
+def test_a_helper_that_dies_is_told_and_replaced(tmp_path):
+    import signal
+    from concurrent.futures import BrokenExecutor
+    with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32)), 4, batch_size=2, workers=2, processes=True) as loader:
+        first = loader[0][0].copy()
+        os.kill(loader._reading._at_work.helpers.all[1].process.pid, signal.SIGKILL)
+        with pytest.raises(BrokenExecutor, match="ended by SIGKILL.*leave out processes=True"): [loader[i] for i in range(4)]
+        assert np.array_equal(loader[0][0], first)
+        (tmp_path / "shapes/inp/0003.png").write_bytes(b"")
+        with pytest.raises(DataProblem, match="0003.png: is empty"): loader[1]
+        assert np.array_equal(loader[0][0], first)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # TensorFlow's threads are there as well
@@ -232,7 +316,7 @@ def test_a_forked_process_has_threads_and_a_cache_of_its_own(tmp_path, cache):
     plain = lambda image, mask: dict(image=image, mask=mask)  # takes the lock of the generators of the whole process
     with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=30, size=(32, 32)), 4, plain, batch_size=2, cache=cache) as loader:
         truth = [loader.read(i)[1].copy() for i in range(30)]
-        fresh = loader._copy(_cache=type(loader._cache)(10 ** 9))
+        fresh = loader._copy(_source=dataclasses.replace(loader._source, cache=type(loader._source.cache)(10 ** 9)))
         assert np.array_equal(loader[0][0], fresh[0][0]) and np.array_equal(loader[1][0], fresh[1][0])  # threads are at work, ahead
 
         def right(seed):
@@ -304,7 +388,7 @@ def test_a_killed_program_leaves_no_cache(tmp_path):
         from dl_utils.data import SegDataLoader, make_shapes_dataset
         loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, cache='disk')
         for _ in loader: pass
-        print(loader._cache.bytes, flush=True)
+        print(loader._source.cache.bytes, flush=True)
         import time; time.sleep(600)
         """
     temporary = tmp_path / "tmp"

@@ -18,7 +18,7 @@ import numpy as np
 from ..checks import one_of, whole
 from .forking import anew_after_fork
 
-# %% ../../nbs/samples/caching.md #3695a947
+# %% ../../nbs/samples/caching.md #74a9cd4f
 class _Cache:
     "Keeps arrays, as long as they fit into so many bytes; `_keep` does it"
     def __init__(self, limit):
@@ -28,6 +28,8 @@ class _Cache:
     def _reset(self): self._lock = threading.Lock()
 
     def __len__(self): return len(self._kept)
+
+    def __reduce__(self): return type(self), (self.limit,)  # to another process it goes empty
 
     def put(self, key, *arrays):
         """Keep arrays, if they fit and nothing is kept under this key."""

@@ -67,7 +67,7 @@ class Encoder:
         else: self._indices(mask, target, weights, known)
         return target, weights
 
-# %% ../../nbs/samples/targets.md #731318f0
+# %% ../../nbs/samples/targets.md #eb6e121f
 _MADE = ('a transform made it; interpolate masks by the nearest pixel (mask_interpolation=0), and fill them with 0 or ignore_index (fill_mask=); '
          'mixing=True if it is meant to bring in classes of other pictures')
 
@@ -81,31 +81,30 @@ def _tables(num_classes, ignore_index, class_weights, dtype):
     by_class = np.append(np.ones(num_classes) if class_weights is None else class_weights, [0, 0]).astype('float32')
     return rows, one_hot, by_class[rows]
 
-@lru_cache(maxsize=4096)
-def _only(known, *of):
-    "The table of what becomes of values, in which those that are not known are errors"
-    rows = _tables(*of)[0]
-    kept = np.zeros(len(rows), bool)
-    values = np.append(np.frombuffer(known, 'int64'), [0, of[1] if of[1] is not None and of[1] >= 0 else 0])
-    kept[values[values < len(rows)]] = True
-    return np.where(kept, rows, rows.dtype.type(of[0] + 1))
+@lru_cache(maxsize=1024)
+def _rows(known, sparse, *of):
+    "The table of what becomes of values: an error of those that are not known; and where targets are indices, class 0 of those without a label"
+    rows, classes = _tables(*of)[0], of[0]
+    if known is not None:
+        kept = np.zeros(len(rows), bool)
+        values = np.append(np.frombuffer(known, 'int64'), [0, of[1] if of[1] is not None and of[1] >= 0 else 0])
+        kept[values[values < len(rows)]] = True
+        rows = np.where(kept, rows, rows.dtype.type(classes + 1))
+    return np.where(rows == classes, 0, rows).astype('int32') if sparse else rows
 
-def _look_up(table, mask):
+def _look_up(table, mask, out=None):
     "table[mask], for which OpenCV, if they are bytes, takes half the time"
-    return cv2.LUT(np.ascontiguousarray(mask), table) if mask.dtype == np.uint8 and mask.size else np.take(table, mask)
+    if mask.dtype == np.uint8 and mask.size: return cv2.LUT(np.ascontiguousarray(mask), table, dst=out)
+    return np.take(table, mask, out=out, mode='raise' if out is None else 'clip')  # with 'raise', NumPy makes a copy of `out` first
 
 @patch_to(Encoder)
 def _indices(self, mask, target, weights, known):
     if mask.dtype not in (np.uint8, np.uint16): mask = self._narrow(mask)
     of = self.num_classes, self.ignore_index, self.class_weights, mask.dtype
-    rows, wanted, by_value = _tables(*of)
-    if known is not None: rows = _only(known.tobytes(), *of)
-    found = _look_up(rows, mask)
+    _, wanted, by_value = _tables(*of)
+    found = _look_up(_rows(known if known is None else known.tobytes(), self.sparse, *of), mask, target if self.sparse else None)
     if found.max(initial=0) > self.num_classes: self._complain(mask[found > self.num_classes])
-    if self.sparse:
-        target[...] = found
-        if self.ignore_index is not None: target[found == self.num_classes] = 0  # an index must be one of the classes all the same
-    else: np.take(wanted, found, axis=0, out=target, mode='clip')  # with 'raise', NumPy makes a copy first
+    if not self.sparse: np.take(wanted, found, axis=0, out=target, mode='clip')
     if weights is not None: weights[...] = _look_up(by_value, mask)
 
 @patch_to(Encoder)

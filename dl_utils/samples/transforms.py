@@ -7,13 +7,14 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/transforms.html.md"""
 # %% auto #0
 __all__ = ['seeded', 'Repeatable', 'check_pair', 'write_float', 'relabelling', 'misdeeds', 'transform_pair']
 
-# %% ../../nbs/samples/transforms.md #25c0ba49
+# %% ../../nbs/samples/transforms.md #b4e50db6
 import copy
 import inspect
 import random
 import threading
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 
 from .forking import anew_after_fork
@@ -84,7 +85,7 @@ class Repeatable:
         mine.set_random_state(rng, python)
         return mine
 
-# %% ../../nbs/samples/transforms.md #eceefc2b
+# %% ../../nbs/samples/transforms.md #1c4f022b
 def check_pair(done, picture, mask):
     """Check what transforms returned.
 
@@ -117,7 +118,8 @@ def check_pair(done, picture, mask):
 
 def write_float(picture, out):
     """Write a picture, uint8 or floats in [0, 1], to a float32 array, in [0, 1]."""
-    if picture.dtype == np.uint8: np.divide(picture, np.float32(255), out=out)
+    if picture.dtype == np.uint8:  # `normalize` divides by the maximum again: what is left is one pass, twice as fast as NumPy's division
+        cv2.normalize(np.ascontiguousarray(picture), out, int(picture.max(initial=0)) / 255, norm_type=cv2.NORM_INF, dtype=cv2.CV_32F)
     else: np.clip(picture, 0, 1, out=out, casting='unsafe')
     return out
 
