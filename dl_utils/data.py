@@ -9,7 +9,7 @@ __all__ = ['SkippedSamples', 'SegDataLoader', 'check', 'Problems', 'count_classe
            'understand_values', 'find_pairs', 'epoch_order', 'DataProblem', 'read_mask', 'read_picture', 'SHAPES',
            'draw_shapes', 'make_shapes_dataset', 'finish', 'show_masks', 'encode_mask', 'transform_pair']
 
-# %% ../nbs/data.md #9e19e510
+# %% ../nbs/data.md #a0d567ea
 import itertools
 import math
 import os
@@ -17,7 +17,8 @@ import threading
 import warnings
 import weakref
 from collections import defaultdict
-from dataclasses import replace
+from concurrent.futures import CancelledError
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,20 +44,22 @@ from .samples.transforms import Repeatable, misdeeds, relabelling, transform_pai
 _all_ = ['check', 'Problems', 'count_classes', 'inspect_pairs', 'values_of', 'read_palette', 'understand_values', 'find_pairs', 'epoch_order', 'DataProblem', 'read_mask', 'read_picture',
          'SHAPES', 'draw_shapes', 'make_shapes_dataset', 'finish', 'show_masks', 'encode_mask', 'transform_pair']
 
-# %% ../nbs/data.md #d9f54298
+# %% ../nbs/data.md #22c947d3
 def _check_arguments(loader):
     whole('batch_size', loader.batch_size)
     between('epoch_multiplier', loader.epoch_multiplier, 1e-6, 1e6)
     whole('seed', loader.seed, 0)
     whole('ahead', loader.ahead, 0)
     if loader.threads is not None: whole('workers', loader.threads, 0, '0 reads in the calling thread')
-    if loader.processes and loader.threads == 0: raise ValueError('processes=True where workers=0: there is nobody to be a process; leave out one of them, and use_multithreading=False')
+    one_of('processes', loader.processes, (False, True))
+    if loader.processes and loader.threads == 0:
+        raise ValueError('processes=True without workers (workers=0, or use_multithreading=False): 1 or more are expected, or None for one a core; or leave out processes=True')
     if loader.processes and os.name != 'posix': raise ValueError(f'processes=True: it is made for Linux and macOS, this is {os.name!r}; leave it out to use threads')
     one_of('target', loader.target, ('one-hot', 'sparse'))
     one_of('on_error', loader.on_error, ('raise', 'skip'))
     if isinstance(loader.class_weights, str): rule_weights([[1, 1]], loader.class_weights)
 
-# %% ../nbs/data.md #bea83d4b
+# %% ../nbs/data.md #f3507dcc
 class SkippedSamples(UserWarning):
     """Says at the end of an epoch which samples were left out."""
 
@@ -83,9 +86,10 @@ class SegDataLoader(PyDataset):
         stacked: each channel of a mask is a class (several files, one a class, are found without it).
         foreground: the class, or classes, by number (in the palette, if there is one) or name, that a binary target shows.
         class_weights: a weight for each class, a dictionary of them by number or name, or the rule 'balanced' or 'median', to weigh the pixels by.
-        workers: threads that decode and transform; one more than there are cores if None. 0 does it in the calling thread.
-        processes: True makes the workers processes, one a core if `workers` is None. They take a second or two to start and some 100 MB each, and are the faster ones from
-            then on. `transforms` are sent to them, those without `rng` run in parallel, too, and their prints go to the terminal.
+        workers: how many threads, or processes, decode and transform; if None, as many processes as there are cores, or one thread more. 0 does it in the calling thread.
+        processes: True makes the workers processes. They take a second or two to start and some 100 MB each, and are the faster ones from
+            then on. `transforms` are sent to them; those without `rng` run in parallel, too; what they print does not go to a notebook, but where the notebook's server prints.
+            A batch lies in memory that is shared with them; before a `fork`, copy what both sides are to use.
         ahead: batches that are begun before they are asked for, if they are asked for in turn.
         cache: 'ram' or 'disk' keeps decoded pictures and masks: `height * width * 4` bytes each (5 for masks of 16 bits). Processes keep them, each a part.
         cache_limit: bytes that the cache may take; 4 GiB of memory or 64 GiB of the disk if None. Pairs that don't fit are decoded each time.
@@ -249,7 +253,7 @@ def _report(self):
     told = [f'{_summary(left_out)} left out'] * bool(left_out) + [f'{_summary(skipped)} replaced by other samples'] * bool(skipped)
     warnings.warn(f"{self.path}, epoch {self.epoch}: {', '.join(told)}", SkippedSamples, stacklevel=3)
 
-# %% ../nbs/data.md #430a2ddb
+# %% ../nbs/data.md #5b0cf964
 SegDataLoader._plan = property(lambda self: Plan(self.batch_size, self.shuffle, self.seed, self.epoch_multiplier, self.drop_incomplete_batch, self.part))
 SegDataLoader.order = property(lambda self: self._plan.epoch(len(self.pairs), self.epoch)[0], doc='Indices into `pairs`, in the order of the present epoch.')
 
@@ -264,7 +268,10 @@ def __getitem__(self, index):
     self.__dict__['_asked'] = True
     if not -len(self) <= index < len(self): raise IndexError(f'batch {index} of {len(self)}')
     epoch = self.epoch
-    batch, skipped = self._reading.get((epoch, index % len(self), self._plan))
+    while True:
+        try: batch, skipped = self._reading.get((epoch, index % len(self), self._plan))
+        except CancelledError: continue  # closed meanwhile, and open again
+        break
     if skipped:
         with self._lock: self._skipped[epoch].update(skipped)
     return batch
@@ -285,14 +292,15 @@ def histogram(self):
     """
     return class_counts(self.study).sum(axis=0)
 
-# %% ../nbs/data.md #f3337e7c
+# %% ../nbs/data.md #e8a83ccf
 @patch_to(SegDataLoader)
 def close(self):
     """End the workers and let go of the cache. A loader that is used again starts workers again, and fills its cache anew.
 
-    What is in the cache, a file, too, is gone when the last of the loaders that share it lets go of it. A loader is a context manager, too, that
+    What is in the cache, a file, too, is gone when the last of the loaders that share it lets go of it; processes share theirs with no other loader. A loader is a context manager, too, that
     closes at the end. Garbage needs no closing."""
-    for loader in [self, *self._data_sets]: loader._reading.close()
+    for one in [*self._data_sets]: one._reading.close()
+    self._reading.close(for_ever=True)  # who waits there goes on to the next one
     self._source = replace(self._source, cache=make_cache(self.cache_kind, self.cache_limit))
     self._prepare()
 
@@ -313,7 +321,7 @@ def __setstate__(self, state):
     anew_after_fork(self)._reset()
     self._prepare()
 
-# %% ../nbs/data.md #b1e59a89
+# %% ../nbs/data.md #e268fd1c
 @patch_to(SegDataLoader)
 def _copy(self, **changes):
     other = object.__new__(type(self))
@@ -328,7 +336,7 @@ def _copy(self, **changes):
 
 @patch_to(SegDataLoader)
 def with_transforms(self, transforms):
-    """The same with other transforms; None for none. The cache is shared."""
+    """The same with other transforms; None for none. The cache is shared, that of processes excepted."""
     repeatable = Repeatable(transforms)
     if self.processes: check_sendable('transforms', transforms)
     return self._copy(_source=replace(self._source, transforms=repeatable, size=None), _told=False)
@@ -378,7 +386,7 @@ def shard(self, index, count):
     mine, of = self.part
     return self._copy(part=(mine + of * index, of * count))
 
-# %% ../nbs/data.md #68129c0f
+# %% ../nbs/data.md #3f792cdf
 @patch_to(SegDataLoader)
 def specs(self):
     """Shape and dtype of each array of a batch; None stands for what differs between batches."""
@@ -390,6 +398,7 @@ class _Owner:
 
     def take(self):
         one = self.idle.pop() if self.idle else self.loader._copy()
+        for field in fields(Plan): one.__dict__[field.name] = getattr(self.loader, field.name)
         self.loader._data_sets.add(one)
         return one
 

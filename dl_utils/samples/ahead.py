@@ -78,7 +78,7 @@ class Threads:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.closed()
 
-# %% ../../nbs/samples/ahead.md #28402e6a
+# %% ../../nbs/samples/ahead.md #6b93f089
 class ReadAhead:
     """Has a team work on the job that is asked for, and on those after it.
 
@@ -92,7 +92,7 @@ class ReadAhead:
         self.start, self.follow, self.team, self.ahead = start, follow, team, ahead
         anew_after_fork(self)._reset()
 
-    def _reset(self): self._at_work, self._running, self._expected, self._lock = None, {}, None, threading.Lock()
+    def _reset(self): self._at_work, self._running, self._expected, self._lock, self._over = None, {}, None, threading.Lock(), False
 
     def get(self, key):
         """The result of the job `key`."""
@@ -103,12 +103,14 @@ class ReadAhead:
         while True:
             with self._lock: mine = self._begin(key)
             try: return mine.result()
-            except CancelledError: pass  # `close` was called meanwhile
+            except CancelledError:  # `close` was called meanwhile
+                if self._over: raise
             except BrokenExecutor:  # a process has died; who asks again gets others
                 self.close()
                 raise
 
     def _begin(self, key):
+        if self._over: raise CancelledError
         if self._at_work is None: self._at_work = self.team()
         in_turn, self._expected = key == self._expected, self.follow(key)
         mine, wanted = self._running.pop(key, None) or self._run(key), []
@@ -121,9 +123,10 @@ class ReadAhead:
 
     def _run(self, key): return self._at_work.run(self.start(key))
 
-    def close(self):
-        """End the team; another one comes when something is asked for."""
+    def close(self, for_ever=False):
+        """End the team; another one comes when something is asked for, or, if it is for ever, a `CancelledError`."""
         with self._lock:
+            self._over = for_ever
             for running in self._running.values(): running.drop()
             team, self._at_work, self._running, self._expected = self._at_work, None, {}, None
         if team is not None: team.close()

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/samples/batches.html.md"""
 # %% auto #0
 __all__ = ['epoch_order', 'Plan', 'Source', 'check_sizes', 'Batch', 'Processes', 'read_ahead']
 
-# %% ../../nbs/samples/batches.md #656bb462
+# %% ../../nbs/samples/batches.md #3cf1a612
 import dataclasses
 import math
 import os
@@ -21,12 +21,13 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 import cv2
 import numpy as np
 
+from ..patching import patch_to
 from .ahead import ReadAhead, Threads
 from .caching import DiskCache, RamCache
 from .checking import Study
 from .inspection import cores
 from .pairing import mask_file
-from .processes import Helpers, Slots, results_of
+from .processes import Helpers, Slots, as_raised, results_of, with_traceback
 from .reading import DataProblem, read_picture
 from .targets import Encoder
 from .transforms import Repeatable, check_pair, write_float
@@ -135,7 +136,7 @@ class Source:
         found = [((batch, *size, 3), 'float32'), ((batch, *size, *self.encoder.depth), self.encoder.dtype)]
         return found + [((batch, *size), 'float32')] * self.encoder.weighted
 
-# %% ../../nbs/samples/batches.md #b6c4ca7d
+# %% ../../nbs/samples/batches.md #8266f56b
 def check_sizes(sizes_and_files):
     """Raise a ValueError if pictures of one batch differ in size."""
     (size, file), *others = sizes_and_files
@@ -145,6 +146,8 @@ def check_sizes(sizes_and_files):
                          f'{other[1]}×{other[0]}. Add a transform that makes them equal (albumentations.RandomCrop, '
                          'Resize, PadIfNeeded), or use batch_size=1')
 
+
+# %% ../../nbs/samples/batches.md #9f032077
 class Batch:
     """A batch in the making: `n` samples; `make(i)` makes one, `finish()` gives the arrays, and the problems that were skipped, a `DataProblem` for each file.
 
@@ -190,25 +193,29 @@ class Batch:
             source.encode(index, mask, self.y[i], None if self.w is None else self.w[i])
             write_float(picture, self.x[i])
 
-    def finish(self):
-        if self.source.transforms.kind == 'plain':
-            for i in range(self.n): self.complete(i)
-        return self.gather()
+# %% ../../nbs/samples/batches.md #58028716
+@patch_to(Batch)
+def finish(self):
+    if self.source.transforms.kind == 'plain':
+        for i in range(self.n): self.complete(i)
+    return self.gather()
 
-    def gather(self):
-        """The arrays and the problems, when all samples are made."""
-        batch = self._stack() if self.odd else (self.x, self.y, self.w)
-        return (batch[:2] if batch[2] is None else batch), self.skipped
+@patch_to(Batch)
+def gather(self):
+    """The arrays and the problems, when all samples are made."""
+    batch = self._stack() if self.odd else (self.x, self.y, self.w)
+    return (batch[:2] if batch[2] is None else batch), self.skipped
 
-    def _stack(self):
-        "Where the size was not known beforehand"
-        done = [self.odd.get(i) for i in range(self.n)]
-        check_sizes((picture.shape[:2], file) if odd else (self.source.size, 'others') for odd in done for picture, _, file in [odd or (None,) * 3])
-        y, w = zip(*(encoded for _, encoded, _ in done))
-        x = np.stack([write_float(picture, np.empty(picture.shape, 'float32')) for picture, _, _ in done])
-        return x, np.stack(y), None if w[0] is None else np.stack(w)
+@patch_to(Batch)
+def _stack(self):
+    "Where the size was not known beforehand"
+    done = [self.odd.get(i) for i in range(self.n)]
+    check_sizes((picture.shape[:2], file) if odd else (self.source.size, 'others') for odd in done for picture, _, file in [odd or (None,) * 3])
+    y, w = zip(*(encoded for _, encoded, _ in done))
+    x = np.stack([write_float(picture, np.empty(picture.shape, 'float32')) for picture, _, _ in done])
+    return x, np.stack(y), None if w[0] is None else np.stack(w)
 
-# %% ../../nbs/samples/batches.md #c8cda796
+# %% ../../nbs/samples/batches.md #69cd35f4
 class _Share:
     "What a helper does: its part of a batch"
     def __init__(self, source, slots, count):
@@ -223,17 +230,18 @@ class _Share:
             if self.slots.dropped[slot]: break
             try: batch.complete(i)
             except Exception as error:
-                errors[i] = error
+                errors[i] = with_traceback(error)
                 break
         return batch.odd, batch.skipped, errors
 
+
+# %% ../../nbs/samples/batches.md #b8f59479
 class _Shared:
     "A batch that helpers make"
     def __init__(self, batch, slots, slot, futures):
         self.batch, self.slots, self.slot, self.futures = batch, slots, slot, futures
 
     def drop(self):
-        "The slot is free when no helper writes to it any more"
         self.slots.dropped[self.slot] = True
         left, lock = [*self.futures], threading.Lock()
         def one_less(future):
@@ -246,7 +254,7 @@ class _Shared:
         try:
             odd, skipped, errors = zip(*results_of(self.futures))
             failed = {i: error for some in errors for i, error in some.items()}
-            if failed: raise failed[min(failed)]
+            if failed: raise as_raised(*failed[min(failed)])
         except BaseException:
             self.drop()
             raise
@@ -255,6 +263,8 @@ class _Shared:
             for other in others: mine.update(other)
         return batch.gather()
 
+
+# %% ../../nbs/samples/batches.md #c6c6594e
 class Processes:
     """A team of processes that make batches.
 
@@ -265,7 +275,7 @@ class Processes:
     """
     def __init__(self, source, count, ahead):
         part = None if source.cache is None else type(source.cache)(source.cache.limit // count)
-        self.source, self.count, self.ahead, self.size = dataclasses.replace(source, cache=part), count, ahead, -1
+        self.source, self.count, self.ahead, self.helpers, self.size = dataclasses.replace(source, cache=part), count, ahead, None, -1
 
     def run(self, batch):
         if Slots.room(batch.specs) > self.size: self._open(batch.key[2])
@@ -275,12 +285,15 @@ class Processes:
     def _open(self, plan):
         "The first time, and when batches become larger"
         self.close()
-        self.size = Slots.room(self.source.specs(plan.batch_size, self.source.size or (0, 0)))
-        self.slots = Slots(self.size, self.ahead + 1)
+        largest = min(plan.batch_size, len(plan.epoch(len(self.source.study.pairs), 0)[0]))
+        size = Slots.room(self.source.specs(largest, self.source.size or (0, 0)))
+        self.slots = Slots(size, self.ahead + 1)
         self.helpers = Helpers(_Share(self.source, self.slots, self.count), self.count, [self.slots.file])
+        self.size = size
 
     def close(self):
-        if self.size >= 0: self.helpers.close()
+        if self.helpers is not None: self.helpers.close()
+        self.size = -1
 
 # %% ../../nbs/samples/batches.md #7e5bf609
 def read_ahead(source, workers=None, ahead=2, processes=False):
