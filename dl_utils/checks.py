@@ -33,9 +33,9 @@ def whole(name, value, least=1, remedy=''):
     wanted = 'a whole number' if least is None else f'a whole number from {least} on'
     raise ValueError(f"{name}={value!r}: {wanted} is expected{remedy and '; ' + remedy}")
 
-# %% ../nbs/checks.md #9d37988f
-def between(name, value, low, high):
-    """A number in `[low, high)`.
+# %% ../nbs/checks.md #5be534ed
+def between(name, value, low, high, closed=False):
+    """A number in `[low, high)`; in `[low, high]` if closed.
 
     Returns:
         The value as it was given.
@@ -43,10 +43,10 @@ def between(name, value, low, high):
     Raises:
         ValueError: it is no number, or outside.
     """
-    try: inside = low <= value < high
+    try: inside = low <= value < high or closed and value == high
     except TypeError: inside = False
     if inside: return value
-    raise ValueError(f'{name}={value!r}: a number in [{low}, {high}) is expected')
+    raise ValueError(f"{name}={value!r}: a number in [{low}, {high}{'])'[not closed]} is expected")
 
 # %% ../nbs/checks.md #0e3501d6
 def above(name, value, low):

@@ -129,7 +129,7 @@ def is_keras_3(keras):
     """Whether a Keras module is of the third generation."""
     return hasattr(keras, 'ops')
 
-# %% ../nbs/keras_module.md #da227fa3
+# %% ../nbs/keras_module.md #2d567ad3
 def _keras_2_ops():
     """The part of `keras.ops` that the library uses, for Keras 2, on TensorFlow."""
     import tensorflow as tf
@@ -143,6 +143,8 @@ def _keras_2_ops():
         top_k=tf.math.top_k, convert_to_tensor=tf.convert_to_tensor, broadcast_to=tf.broadcast_to,
         zeros_like=tf.zeros_like, ones_like=tf.ones_like, where=tf.where, sqrt=tf.sqrt, abs=tf.abs, clip=tf.clip_by_value,
         sum=tf.reduce_sum, mean=tf.reduce_mean, max=tf.reduce_max, min=tf.reduce_min, argmax=tf.argmax, divide_no_nan=tf.math.divide_no_nan,
+        exp=tf.exp, log=tf.math.log, log1p=tf.math.log1p, softmax=tf.nn.softmax, log_softmax=tf.nn.log_softmax, stop_gradient=tf.stop_gradient,
+        stack=tf.stack, transpose=lambda x, axes: tf.transpose(x, axes),
         logical_and=tf.logical_and, logical_or=tf.logical_or, logical_not=tf.logical_not)
 
 def get_ops(keras):

@@ -149,20 +149,26 @@ class Focal(keras.losses.Loss):
 
     def get_config(self): return dict(gamma=self.gamma, alpha=self.alpha, from_logits=self.from_logits, name=self.name)
 
-# %% ../nbs/losses.md #d27e64b8
+# %% ../nbs/losses.md #1b066035
 def as_loss(loss):
-    """A Keras loss object: the thing itself, of a configuration, or of a name such as `'binary_crossentropy'`.
+    """A Keras loss object: the thing itself, of a configuration, of a function of truth and predictions, or of a name such as `'binary_crossentropy'`.
 
     Raises:
         ValueError: it is nothing of these.
     """
     if isinstance(loss, keras.losses.Loss): return loss
     if isinstance(loss, dict) and 'class_name' in loss: return keras.losses.deserialize(loss)
+    if callable(loss) and not isinstance(loss, type): return _FunctionLoss(loss)
     names = {name.lower(): value for name, value in vars(keras.losses).items() if isinstance(value, type)}
     short = dict(mse='meansquarederror', mae='meanabsoluteerror', bce='binarycrossentropy', kld='kldivergence')
     key = loss.lower().replace('_', '') if isinstance(loss, str) else None
     if short.get(key, key) in names: return names[short.get(key, key)]()
     raise ValueError(f"loss={loss!r}: a Keras loss, such as Dice() or keras.losses.BinaryCrossentropy(), or its name, 'binary_crossentropy', is expected")
+
+class _FunctionLoss(keras.losses.Loss):
+    def __init__(self, function):
+        super().__init__(name=getattr(function, '__name__', None))
+        self.call = function
 
 # %% ../nbs/losses.md #15e48d55
 @register

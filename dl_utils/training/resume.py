@@ -160,7 +160,7 @@ def changed(now, before):
     def equal(a, b): return a[0] == b[0] and all(p is q or np.array_equal(p, q) for p, q in zip(a[1], b[1]))
     return {name: unpack(*kept) for name, kept in now.items() if name not in before or not equal(kept, before[name])}
 
-# %% ../../nbs/training/resume.md #328e2c01
+# %% ../../nbs/training/resume.md #77eeaaa8
 def write_checkpoint(folder, model, history, state, arrays=()):
     """Write a checkpoint, and delete those before it.
 
@@ -172,7 +172,8 @@ def write_checkpoint(folder, model, history, state, arrays=()):
         arrays: list of arrays that belong to it.
 
     Returns:
-        The checkpoint's path, `folder/epoch-00000` or `folder/epoch-00000-finished`, with `model.keras`, `history.yaml`, `state.json` and `arrays.npz`.
+        The checkpoint's path, `folder/epoch-00000` or `folder/epoch-00000-finished`, with `model.keras`, `history.yaml`, `state.json` and `arrays.npz`; and
+        `all.weights.h5`, if the model says by `saves_part = True` that its `save` does not write all of it.
     """
     folder = Path(folder)
     new, path = folder / f'new-{os.getpid()}', folder / f"epoch-{history.epochs[-1]:05d}{'-finished' * bool(state.get('finished'))}"
@@ -180,6 +181,7 @@ def write_checkpoint(folder, model, history, state, arrays=()):
     new.mkdir(parents=True)
     bring_home(model)
     model.save(new / 'model.keras')
+    if getattr(model, 'saves_part', False): model.save_weights(new / 'all.weights.h5')
     history.save(new / 'history.yaml')
     (new / 'state.json').write_text(json.dumps(state))
     np.savez(new / 'arrays.npz', *arrays)
@@ -204,7 +206,7 @@ def newest_checkpoint(folder):
     """The last whole checkpoint in a folder, or None."""
     return max((path for path in Path(folder).glob('epoch-*') if _epoch_of(path)), key=_epoch_of, default=None)
 
-# %% ../../nbs/training/resume.md #b9b0223f
+# %% ../../nbs/training/resume.md #96b77842
 def single_numbers(optimizer):
     """The single variables of an optimizer, and of what it holds, as a dict by attribute."""
     found = {name: value for name, value in scalars(optimizer).items() if tuple(value.shape) == ()}
@@ -237,7 +239,7 @@ def read_checkpoint(path, model):
         recompile_model(model)
         with warnings.catch_warnings():
             warnings.filterwarnings('error', message='Skipping variable loading')
-            model.load_weights(path / 'model.keras')
+            model.load_weights(path / ('all.weights.h5' if getattr(model, 'saves_part', False) else 'model.keras'))
     except Exception as error:
         raise ValueError(f'{str(path)!r} can not be read into this network: it is that of another one, or damaged. Take another folder, or the network '
                          f'that it was made for ({str(error)[:200]})') from None
