@@ -83,7 +83,7 @@ def replicas():
     import tensorflow as tf
     return tf.distribute.get_strategy().num_replicas_in_sync
 
-# %% ../nbs/distillation.md #685be2cd
+# %% ../nbs/distillation.md #5520317e
 class Distiller(keras.Model):
     """A model that trains a student by masks and by a teacher.
 
@@ -218,10 +218,10 @@ class Distiller(keras.Model):
         if self.pairs:
             parts.append(self._feature_loss(of_teacher, self.seen.__dict__.pop('features', None) or self.student_taps(x, training=training)[1:], weights))
             total = total + self.feature_weight * parts[2]
-        penalty = sum(map(ops.sum, self.losses)) if self.losses else zero  # regularizers, of the student only
-        if not is_keras_3(keras): parts = [total + penalty, *parts]
+        total = total + sum(map(ops.sum, self.losses))  # regularizers, of the student only
+        if not is_keras_3(keras): parts = [total, *parts]
         for tracker, part in zip(self.trackers, parts): tracker.update_state(part, sample_weight=ops.shape(student)[0])
-        return total / n + (penalty if is_keras_3(keras) else penalty / n)
+        return total / n  # Keras adds up the gradients of the replicas
 
     def _kld(self, teacher, student, weights):
         loss = kl_divergence(teacher, student, self.temperature, self.independent)
