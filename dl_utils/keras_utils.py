@@ -14,11 +14,12 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'check', 'count_classes', 'make_shap
            'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Dice', 'Tversky',
            'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
            'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit',
-           'ResumableRun', 'TensorBoardContext', 'Distiller']
+           'ResumableRun', 'TensorBoardContext', 'Distiller', 'WithAnswers']
 
-# %% ../nbs/keras_utils.md #f58f6207
+# %% ../nbs/keras_utils.md #6ddc18ef
 from .data import SegDataLoader, check, count_classes, make_shapes_dataset, read_palette, read_picture, show_masks
 from .distillation import Distiller
+from .distilling.answers import WithAnswers
 from .export import fix_size, load_onnx, load_tflite, save_onnx, save_tflite
 from .keras_module import keras, ops
 from .losses import Dice, Focal, LossSum, Tversky
@@ -41,11 +42,11 @@ from .training.resume import ResumableRun
 from .training.tensorboard import TensorBoardContext
 from .training.warmup import Warmup
 
-# %% ../nbs/keras_utils.md #83bc8dcb
+# %% ../nbs/keras_utils.md #62c973f4
 _all_ = ['keras', 'ops', 'SegDataLoader', 'check', 'count_classes', 'make_shapes_dataset', 'read_palette', 'read_picture', 'show_masks', 'BackboneShapes',
          'backbone2encoder', 'backbone_with_preprop', 'get_keras_application_model_constructor_list', 'UNet', 'Deeplabv3Plus', 'make_fractal_unet', 'dilate',
          'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels', 'global_pool_2D_with_bottleneck',
          'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling', 'get_all_layers', 'get_model_elements', 'replace_head',
          'try_to_unfreeze_layer', 'fix_size', 'save_tflite', 'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore',
          'MeanIoU', 'ClassIoU', 'Dice', 'Tversky', 'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
-         'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit', 'ResumableRun', 'TensorBoardContext', 'Distiller']
+         'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit', 'ResumableRun', 'TensorBoardContext', 'Distiller', 'WithAnswers']
