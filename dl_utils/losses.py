@@ -149,9 +149,14 @@ class Focal(keras.losses.Loss):
 
     def get_config(self): return dict(gamma=self.gamma, alpha=self.alpha, from_logits=self.from_logits, name=self.name)
 
-# %% ../nbs/losses.md #1b066035
-def as_loss(loss):
+# %% ../nbs/losses.md #8507c99a
+def as_loss(loss, name='loss', further=''):
     """A Keras loss object: the thing itself, of a configuration, of a function of truth and predictions, or of a name such as `'binary_crossentropy'`.
+
+    Args:
+        loss: what it is made of.
+        name: of the argument, for the message.
+        further: what else the message should name.
 
     Raises:
         ValueError: it is nothing of these.
@@ -159,11 +164,11 @@ def as_loss(loss):
     if isinstance(loss, keras.losses.Loss): return loss
     if isinstance(loss, dict) and 'class_name' in loss: return keras.losses.deserialize(loss)
     if callable(loss) and not isinstance(loss, type): return _FunctionLoss(loss)
-    names = {name.lower(): value for name, value in vars(keras.losses).items() if isinstance(value, type)}
+    names = {name.lower(): value for name, value in vars(keras.losses).items() if isinstance(value, type) and value is not keras.losses.Loss}
     short = dict(mse='meansquarederror', mae='meanabsoluteerror', bce='binarycrossentropy', kld='kldivergence')
     key = loss.lower().replace('_', '') if isinstance(loss, str) else None
     if short.get(key, key) in names: return names[short.get(key, key)]()
-    raise ValueError(f"loss={loss!r}: a Keras loss, such as Dice() or keras.losses.BinaryCrossentropy(), or its name, 'binary_crossentropy', is expected")
+    raise ValueError(f"{name}={loss!r}: {further}a Keras loss, such as Dice() or keras.losses.BinaryCrossentropy(), or its name, 'binary_crossentropy', is expected")
 
 class _FunctionLoss(keras.losses.Loss):
     def __init__(self, function):
