@@ -270,7 +270,8 @@ def test_helpers_end_with_their_owner(tmp_path):
 
     import notebooks
     code = """
-        import os, sys, time
+        import os, signal, sys, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         from dl_utils.data import SegDataLoader, make_shapes_dataset
         loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, workers=2, processes=True)
         for _ in loader: pass
