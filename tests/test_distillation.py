@@ -112,8 +112,17 @@ AS_USUAL = NETWORKS + """
     silent.set_weights([a * np.nan for a in silent.get_weights()])
     alone = distiller(teacher=silent, alpha=1.)
     assert np.isfinite(alone.fit(x, y, verbose=0).history['loss']).all()
-    model.compile('adam', alpha=0)
+    model.compile('adam', alpha=0, metrics=['accuracy'])
     assert set(model.fit(x, verbose=0).history) >= {'loss', 'student_loss', 'distillation_loss', 'feature_loss'}  # no truth
+
+    import warnings
+    from dl_utils.keras_utils import SegDataLoader, make_shapes_dataset
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter('always')
+        resizing = Distiller(keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1, activation='softmax')]), net(8, 1))
+    resizing.compile('adam', student_loss_fn='sparse_categorical_crossentropy')
+    with SegDataLoader(make_shapes_dataset('shapes', n=4, size=(12, 20), num_classes=3), 3, batch_size=2, target='sparse') as data:
+        assert np.isfinite(resizing.fit(data, shuffle=False, verbose=0).history['loss']).all()
     print('as usual')
 """
 

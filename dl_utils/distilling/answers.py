@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/distilling/answers.html.md"""
 # %% auto #0
 __all__ = ['digest_of', 'write_answers', 'WithAnswers']
 
-# %% ../../nbs/distilling/answers.md #5cc6be02
+# %% ../../nbs/distilling/answers.md #f23196d1
 import hashlib
 import json
 import shutil
@@ -16,18 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from .heads import as_logits, head_of
+from .teachers import load_teacher, resized, shapes_of
 from ..files import in_folder, replaced
 from ..keras_module import PyDataset, ops
 
-# %% ../../nbs/distilling/answers.md #1c306b7d
-def digest_of(teacher, names):
-    """A text that tells a teacher with its weights, and a list of names, from others."""
-    digest = hashlib.sha256(json.dumps([str(name) for name in names]).encode())
-    for weight in teacher.get_weights(): digest.update(np.ascontiguousarray(weight).data)
+# %% ../../nbs/distilling/answers.md #e5d76689
+def digest_of(teacher, head, names, pictures):
+    """A text that tells a teacher with its weights and head, a list of names, and arrays, from others."""
+    digest = hashlib.sha256(json.dumps([head, *map(str, names)]).encode())
+    for array in *teacher.get_weights(), *pictures: digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
-# %% ../../nbs/distilling/answers.md #531432c4
-def write_answers(path, teacher, samples, n, head, batch_size=32):
+# %% ../../nbs/distilling/answers.md #853f240f
+def write_answers(path, teacher, samples, n, head, batch_size=32, size=None):
     """Ask a teacher about pictures, and keep the logits.
 
     Args:
@@ -37,6 +38,7 @@ def write_answers(path, teacher, samples, n, head, batch_size=32):
         n: how many there are, at least 1.
         head: what the teacher's output is, see `head_of`.
         batch_size: how many are asked at once.
+        size: height and width that pictures are resized to before; None leaves them.
 
     Raises:
         OSError: there is no room on the disk.
@@ -47,7 +49,8 @@ def write_answers(path, teacher, samples, n, head, batch_size=32):
         for first in range(0, n, batch_size):
             pictures = [np.asarray(samples(i)) for i in range(first, min(first + batch_size, n))]
             if odd := [p.shape for p in pictures if p.shape != shape]: raise ValueError(f'pictures of {shape} and {odd[0]}: one size is expected; give the loader a transform that makes it')
-            logits = np.asarray(ops.convert_to_numpy(as_logits(teacher(np.stack(pictures), training=False), head)))
+            x = ops.convert_to_tensor(np.stack(pictures))
+            logits = np.asarray(ops.convert_to_numpy(as_logits(teacher(resized(x, *size) if size else x, training=False), head)))
             if file is None:
                 if (need := 2 * n * logits[0].size) > room: raise OSError(f'{str(path)!r}: {need / 1e9:.1f} GB are needed for {n} answers, {room / 1e9:.1f} GB are free')
                 file = np.lib.format.open_memmap(new, 'w+', 'float16', (n, *logits.shape[1:]))
@@ -55,17 +58,17 @@ def write_answers(path, teacher, samples, n, head, batch_size=32):
         file.flush()
         del file
 
-# %% ../../nbs/distilling/answers.md #25479c1d
+# %% ../../nbs/distilling/answers.md #b1c1dea4
 class WithAnswers(PyDataset):
     """Batches of a loader, with the teacher's answers beside the truth, as `Distiller` takes them.
 
     Args:
         data: `SegDataLoader` without random transforms; all pictures have one size.
-        teacher: a Keras model.
+        teacher: a Keras model, or the path of one. If it was built for another size, pictures are resized for it.
         path: of the file, `.npy`. If it is there, it is used; otherwise the teacher is asked about the whole set first.
         teacher_head: what the teacher's output is; None finds it out, see `head_of`.
 
-    Its batches are those of `data`, but for `y`, which is a dict of `truth` and `teacher`: logits as float16. `nbytes` is the size of the file.
+    Its batches are those of `data`, but for `y`, which is a dict of `truth` and `teacher`: logits as float16. `nbytes` is what the answers take.
 
     Raises:
         ValueError: the loader's transforms are random, it skips samples, or the file belongs to another teacher or another set.
@@ -74,24 +77,26 @@ class WithAnswers(PyDataset):
     """
     def __init__(self, data, teacher, path, teacher_head=None):
         super().__init__()
-        path, head = in_folder(path), head_of(teacher, teacher_head, 'teacher')
+        path, teacher = in_folder(path), load_teacher(teacher)
+        head = head_of(teacher, teacher_head, 'teacher')
         if path.suffix != '.npy': raise ValueError(f'path={str(path)!r}: a name that ends with .npy is expected')
         if not hasattr(data, 'pairs'): raise ValueError(f'data={type(data).__name__}: a SegDataLoader is expected; for arrays say y=dict(truth=y, teacher=logits)')
         if data.on_error == 'skip': raise ValueError("on_error='skip' puts other samples in the place of bad ones; say on_error='raise'")
-        for i in range(min(len(data.pairs), 8)):
-            if any((data.sample(i)[0] != data.sample(i)[0]).any() for _ in range(4)):
-                raise ValueError('the transforms of the loader are random, so that each epoch has other pictures; leave them out, or let the teacher be asked each time')
-        about, digest = path.with_suffix('.json'), digest_of(teacher, [picture for picture, _ in data.pairs])
-        if path.exists() and about.exists():
-            if json.loads(about.read_text()) != digest: raise ValueError(f'{str(path)!r} are the answers of another teacher, or about another set; take another path, or delete it')
-        else:
-            write_answers(path, teacher, lambda i: data.sample(i)[0], len(data.pairs), head, data.batch_size)
-            with replaced(about) as file: file.write_text(json.dumps(digest))
+        some = [data.sample(i)[0] for i in range(min(len(data.pairs), 16))]
+        if any((data.sample(i)[0] != first).any() for _ in range(8) for i, first in enumerate(some)):
+            raise ValueError('the transforms of the loader are random, so that each epoch has other pictures; leave them out, or let the teacher be asked each time')
+        about, digest = path.with_name(f'{path.name}.sha256'), digest_of(teacher, head, [picture.name for picture, _ in data.pairs], some)
+        if not path.exists() or not about.exists():
+            built_for = [shape[1:3] for shape in shapes_of(teacher, 'inputs') if None not in shape[1:3]]
+            write_answers(path, teacher, lambda i: data.sample(i)[0], len(data.pairs), head, data.batch_size, *built_for)
+            with replaced(about) as file: file.write_text(digest)
         self.data, self.answers = data, np.load(path, mmap_mode='r')
+        if about.read_text() != digest or len(self.answers) != len(data.pairs):
+            raise ValueError(f'{str(path)!r} are the answers of another teacher, or about another set; take another path, or delete it')
 
     @property
     def nbytes(self):
-        """Size of the file, in bytes."""
+        """What the answers take on the disk, in bytes."""
         return self.answers.nbytes
 
     @property
@@ -113,8 +118,10 @@ class WithAnswers(PyDataset):
     def __len__(self): return len(self.data)
 
     def __getitem__(self, index):
-        x, y, *weights = self.data[index]
-        rows = self.data.order[index % len(self) * self.data.batch_size:][:len(x)]
+        while True:  # the epoch may end meanwhile
+            epoch, (x, y, *weights) = self.epoch, self.data[index]
+            rows = self.data.order[index % len(self) * self.data.batch_size:][:len(x)]
+            if self.epoch == epoch: break
         return x, dict(truth=y, teacher=self.answers[rows]), *weights
 
     def on_epoch_end(self): self.data.on_epoch_end()
