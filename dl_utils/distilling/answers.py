@@ -7,11 +7,10 @@ Docs: https://nikitashubin.github.io/dl_utils/distilling/answers.html.md"""
 # %% auto #0
 __all__ = ['digest_of', 'write_answers', 'WithAnswers']
 
-# %% ../../nbs/distilling/answers.md #f23196d1
+# %% ../../nbs/distilling/answers.md #d0360b9c
 import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 

@@ -7,10 +7,10 @@ Docs: https://nikitashubin.github.io/dl_utils/distilling/heads.html.md"""
 # %% auto #0
 __all__ = ['PASSED', 'HEADS', 'MEANINGS', 'LOST', 'last_activation', 'head_of', 'independent_classes', 'in_classes', 'as_logits']
 
-# %% ../../nbs/distilling/heads.md #62679653
+# %% ../../nbs/distilling/heads.md #d3bbf297
 from ..checks import one_of
 from .divergence import as_float
-from ..keras_module import keras, ops, tensor_source
+from ..keras_module import ops, tensor_source
 
 # %% ../../nbs/distilling/heads.md #6008389f
 PASSED = ('Activation', 'Cropping2D', 'CropLike', 'Reshape', 'Flatten', 'UpSampling2D', 'Resizing', 'Resizing2DLike', 'NamingLayer', 'Identity', 'Dropout',

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/distilling/teachers.html.md"""
 # %% auto #0
 __all__ = ['generation_of', 'load_teacher', 'shapes_of', 'resized', 'sizes_differ', 'size_for_teacher', 'with_features']
 
-# %% ../../nbs/distilling/teachers.md #bdbd3bf7
+# %% ../../nbs/distilling/teachers.md #cb81cade
 import difflib
 import importlib
 import json
@@ -15,8 +15,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
-from .divergence import as_float
-from ..keras_module import is_keras_3, keras, need, ops, tensor_source
+from ..keras_module import is_keras_3, keras, need, tensor_source
 from ..models.layers import resize_axis
 from ..models.surgery import all_tensors, one
 
