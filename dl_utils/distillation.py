@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/distillation.html.md"""
 # %% auto #0
 __all__ = ['told', 'replicas', 'Distiller', 'check_loss', 'of_samples', 'mean', 'weights_at']
 
-# %% ../nbs/distillation.md #e33ff740
+# %% ../nbs/distillation.md #5c48b83d
 import threading
 import warnings
 
@@ -17,7 +17,6 @@ from .distilling.heads import as_logits, head_of, in_classes, independent_classe
 from .distilling.teachers import load_teacher, resized, shapes_of, size_for_teacher, sizes_differ, with_features
 from .keras_module import is_keras_3, keras, ops
 from .losses import as_loss, for_pixels
-from .models.layers import resize_axis
 from .patching import patch_to
 
 # %% ../nbs/distillation.md #e86cc877
@@ -209,7 +208,7 @@ def check_loss(loss, head, channels, sure):
             raise ValueError(f"student_loss_fn={part.name!r} is for independent classes, but {channels} logits are taken for classes that exclude each other; "
                              "say student_head='sigmoid_logits' (or 'logits', if they do exclude each other)")
 
-# %% ../nbs/distillation.md #e42f0546
+# %% ../nbs/distillation.md #20bbe955
 def of_samples(x):
     """Means over all axes but the first, `(batch,)`."""
     return ops.mean(x, axis=tuple(range(1, len(x.shape)))) if len(x.shape) > 1 else x
@@ -223,8 +222,7 @@ def weights_at(weights, like):
     """Weights `(batch, ...)` of pixels for features of another size `(batch, ..., channels)`: those of the nearest pixels, or of the sample as a whole."""
     if weights is None or len(weights.shape) == len(like.shape) - 1 == 1: return weights
     if len(weights.shape) == 3 and len(like.shape) == 4:
-        height, width = ops.shape(like)[1:3]
-        return resize_axis(resize_axis(weights[..., None], 1, height, 'nearest'), 2, width, 'nearest')[..., 0]
+        return resized(weights[..., None], *ops.shape(like)[1:3], 'nearest')[..., 0]
     return for_pixels(of_samples(weights), like)
 
 # %% ../nbs/distillation.md #b7a056b5

@@ -6,20 +6,24 @@ Docs: https://nikitashubin.github.io/dl_utils/keras_module.html.md"""
 
 # %% auto #0
 __all__ = ['FLAVOURS', 'chosen_flavour', 'need', 'import_keras', 'loaded_flavour', 'require_flavour', 'is_keras_3', 'get_ops',
-           'known', 'tensor_source', 'call_again', 'dataset_base', 'registrar', 'load_application_layers', 'keras',
-           'ops', 'PyDataset', 'register']
+           'known', 'tensor_source', 'call_again', 'dataset_base', 'registrar', 'load_application_layers', 'beside',
+           'on_flavour', 'keras', 'ops', 'PyDataset', 'register']
 
-# %% ../nbs/keras_module.md #69da9f86
+# %% ../nbs/keras_module.md #5b6bdf40
 import importlib
+import importlib.util
 import os
 import sys
+import threading
+import warnings
 from types import FunctionType, ModuleType, SimpleNamespace
 
-# %% ../nbs/keras_module.md #a4c4b3cc
+# %% ../nbs/keras_module.md #a82db2a8
 FLAVOURS = 'keras', 'tf.keras', 'tf_keras', 'tfmot'
+_fixed = None  # the flavour of a package that was loaded beside another one
 
 def chosen_flavour():
-    """The flavour that the environment names now.
+    """The flavour that the environment names now; of a package that was loaded `beside` another one, its own.
 
     Returns:
         One of `FLAVOURS`.
@@ -27,7 +31,7 @@ def chosen_flavour():
     Raises:
         ValueError: `KERAS_MODULE` is none of them.
     """
-    given = os.environ.get('KERAS_MODULE') or 'keras'
+    given = _fixed or os.environ.get('KERAS_MODULE') or 'keras'
     if given.strip().lower() in FLAVOURS: return given.strip().lower()
     raise ValueError(f"KERAS_MODULE={given!r} is no Keras; set it to one of {', '.join(map(repr, FLAVOURS))}")
 
@@ -106,23 +110,25 @@ def _keras():
                           "KERAS_MODULE before the first import of dl_utils: restart the kernel and set it at the top.")
     return _loaded[now]
 
-# %% ../nbs/keras_module.md #2d2b207b
+# %% ../nbs/keras_module.md #420bd09e
 def require_flavour(part, *flavours):
     """Make sure that this process uses one of `flavours`.
 
     Args:
         part: the name of what needs it, for the message.
-        flavours: those it can work with; the first is chosen if nothing was chosen yet.
+        flavours: those it can work with; as long as none is loaded the first is chosen, whatever `KERAS_MODULE` says of others.
 
     Raises:
-        ImportError: another one was chosen or is loaded already.
+        ImportError: another one is loaded already.
     """
-    if not _loaded and not os.environ.get('KERAS_MODULE'): os.environ['KERAS_MODULE'] = flavours[0]
+    if not _loaded and chosen_flavour() not in flavours: os.environ['KERAS_MODULE'] = flavours[0]
     now = loaded_flavour() or chosen_flavour()
-    if now not in flavours:
+    if now not in flavours and not (_loaded and _same(_loaded[now], import_keras(flavours[0]))):
         raise ImportError(f"{part} works with KERAS_MODULE={' or '.join(map(repr, flavours))}, but this process "
                           f"runs on {now!r}. Set os.environ['KERAS_MODULE'] = {flavours[0]!r} before the first "
                           "import of dl_utils: restart the kernel and set it at the top.")
+
+def _same(a, b): return a.layers.Layer is b.layers.Layer  # `tf.keras` may be either of the others
 
 # %% ../nbs/keras_module.md #c8f916dd
 def is_keras_3(keras):
@@ -203,10 +209,14 @@ def dataset_base(keras):
     """The class to derive a data set from: `keras.utils.PyDataset`, in Keras 2 `keras.utils.Sequence`."""
     return keras.utils.PyDataset if is_keras_3(keras) else keras.utils.Sequence
 
-# %% ../nbs/keras_module.md #c6d120c0
+# %% ../nbs/keras_module.md #64703e64
 def registrar(keras):
     """A class decorator that registers a layer, loss, metric or function under the package name `dl_utils`."""
-    return keras.utils.register_keras_serializable('dl_utils')
+    register = keras.utils.register_keras_serializable('dl_utils')
+    def registered(thing):
+        thing.__module__ = thing.__module__.replace(*_ALIAS, 1)  # files name the module that every process can import
+        return register(thing)
+    return registered if _fixed else register
 
 # %% ../nbs/keras_module.md #a852a8b1
 def load_application_layers(keras):
@@ -229,3 +239,63 @@ _DOOR = dict(keras=lambda keras: keras, ops=get_ops, PyDataset=dataset_base, reg
 def __getattr__(name):
     if name not in _DOOR: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _DOOR[name](_keras())
+
+# %% ../nbs/keras_module.md #103e3eff
+_home = __name__.rpartition('.')[0]  # the name of this package
+_ALIAS = '', ''  # what stands in the place of its ordinary name, and that, in a package loaded beside
+_packages, _lock = {}, threading.RLock()
+
+def beside(flavour):
+    """The whole package on another Keras, beside the one that this process uses.
+
+    Args:
+        flavour: one of `FLAVOURS`.
+
+    Returns:
+        The package; its modules are imported by `importlib.import_module(f'{package.__name__}.models.layers')`. Where this process
+        uses that Keras already, maybe by another name, it is the ordinary package. Each time it is the same one.
+
+    Raises:
+        ValueError: there is no such flavour.
+        ImportError: its packages are missing.
+    """
+    if _fixed: return sys.modules[f'{_ALIAS[1]}.keras_module'].beside(flavour)
+    if flavour not in FLAVOURS: raise ValueError(f"flavour={flavour!r} is no Keras; one of {', '.join(map(repr, FLAVOURS))} is expected")
+    with _lock:
+        ours, other = _keras(), import_keras(flavour)
+        if _same(other, ours): return importlib.import_module(_home)
+        alias = f"{_home}__{other.layers.Layer.__module__.split('.')[0]}"
+        if alias not in _packages: _packages[alias] = _load_as(alias, flavour, other)
+        return _packages[alias]
+
+def _load_as(alias, flavour, keras):
+    """The package loaded under another name, on a Keras that is fixed."""
+    home = sys.modules[_home]
+    spec = importlib.util.spec_from_file_location(alias, home.__file__, submodule_search_locations=list(home.__path__))
+    package = sys.modules[alias] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+    door = importlib.import_module(f'{alias}.keras_module')
+    door._fixed, door._ALIAS = flavour, (alias, _home)
+    door._loaded[flavour] = keras
+    return package
+
+# %% ../nbs/keras_module.md #6f6fda5a
+def on_flavour(part, *flavours):
+    """Where a part works that needs one of `flavours`.
+
+    Args:
+        part: the name of what needs it, for the message.
+        flavours: those it can work with; as long as none is loaded the first is chosen, whatever `KERAS_MODULE` says of others.
+
+    Returns:
+        The name of the package: the ordinary one, or the one beside it.
+    """
+    if not _loaded or loaded_flavour() in flavours:
+        require_flavour(part, *flavours)
+        return __name__.rpartition('.')[0]
+    package = beside(flavours[0])
+    if package.__name__ != _home:
+        warnings.warn(f"{part} works with {flavours[0]!r}, and this process runs on {loaded_flavour()!r}: what comes from there are networks of {flavours[0]}, which want its losses, metrics and callbacks "
+                      f"(beside({flavours[0]!r}) of dl_utils.keras_module has those of this library). To have one Keras only, set os.environ['KERAS_MODULE'] = {flavours[0]!r} before the first import "
+                      "of dl_utils.", stacklevel=3)
+    return package.__name__

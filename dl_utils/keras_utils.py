@@ -10,17 +10,18 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'check', 'count_classes', 'make_shap
            'get_keras_application_model_constructor_list', 'UNet', 'Deeplabv3Plus', 'make_fractal_unet', 'dilate',
            'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels',
            'global_pool_2D_with_bottleneck', 'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling',
-           'get_all_layers', 'get_model_elements', 'replace_head', 'try_to_unfreeze_layer', 'fix_size', 'save_tflite',
-           'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Dice', 'Tversky',
-           'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
-           'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit',
-           'ResumableRun', 'TensorBoardContext', 'Distiller', 'WithAnswers']
+           'get_all_layers', 'get_model_elements', 'replace_head', 'try_to_unfreeze_layer', 'fix_size', 'to_tflite',
+           'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency', 'save_onnx',
+           'load_onnx', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Dice', 'Tversky', 'Focal', 'LossSum',
+           'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory', 'TestSetCallback', 'TrainingMode',
+           'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit', 'ResumableRun',
+           'TensorBoardContext', 'Distiller', 'WithAnswers']
 
-# %% ../nbs/keras_utils.md #6ddc18ef
+# %% ../nbs/keras_utils.md #f979d491
 from .data import SegDataLoader, check, count_classes, make_shapes_dataset, read_palette, read_picture, show_masks
 from .distillation import Distiller
 from .distilling.answers import WithAnswers
-from .export import fix_size, load_onnx, load_tflite, save_onnx, save_tflite
+from .export import fix_size, load_onnx, save_onnx
 from .keras_module import keras, ops
 from .losses import Dice, Focal, LossSum, Tversky
 from .metrics import ClassIoU, FBetaScore, MaxFscore, MeanIoU
@@ -33,6 +34,7 @@ from .models.layers import (ArgMax, CropLike, NamingLayer, PadToMultiple, Resizi
                                     global_pool_conv2D, res_block, spatial_pyramid_pooling)
 from .models.surgery import get_all_layers, get_model_elements, replace_head, try_to_unfreeze_layer
 from .models.unet import UNet
+from .tflite import evaluate_tflite, load_tflite, save_tflite, tflite_contents, tflite_latency, to_tflite
 from .training.finetune import AutoFinetune, EndToEndEarlyStopping
 from .training.history import KerasHistory, PlotHistory, TestSetCallback
 from .training.interruption import CarefulStopping, DoOnKill, soft_exit
@@ -42,11 +44,12 @@ from .training.resume import ResumableRun
 from .training.tensorboard import TensorBoardContext
 from .training.warmup import Warmup
 
-# %% ../nbs/keras_utils.md #62c973f4
+# %% ../nbs/keras_utils.md #7daa65d3
 _all_ = ['keras', 'ops', 'SegDataLoader', 'check', 'count_classes', 'make_shapes_dataset', 'read_palette', 'read_picture', 'show_masks', 'BackboneShapes',
          'backbone2encoder', 'backbone_with_preprop', 'get_keras_application_model_constructor_list', 'UNet', 'Deeplabv3Plus', 'make_fractal_unet', 'dilate',
          'ArgMax', 'CropLike', 'NamingLayer', 'PadToMultiple', 'Resizing2DLike', 'ReverseChannels', 'global_pool_2D_with_bottleneck',
          'global_pool_conv2D', 'res_block', 'spatial_pyramid_pooling', 'get_all_layers', 'get_model_elements', 'replace_head',
-         'try_to_unfreeze_layer', 'fix_size', 'save_tflite', 'load_tflite', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore',
+         'try_to_unfreeze_layer', 'fix_size', 'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents',
+         'evaluate_tflite', 'tflite_latency', 'save_onnx', 'load_onnx', 'MaxFscore', 'FBetaScore',
          'MeanIoU', 'ClassIoU', 'Dice', 'Tversky', 'Focal', 'LossSum', 'AutoFinetune', 'EndToEndEarlyStopping', 'KerasHistory', 'PlotHistory',
          'TestSetCallback', 'TrainingMode', 'recompile_model', 'Warmup', 'DoOnKill', 'CarefulStopping', 'soft_exit', 'ResumableRun', 'TensorBoardContext', 'Distiller', 'WithAnswers']

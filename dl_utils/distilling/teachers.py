@@ -53,11 +53,11 @@ def shapes_of(model, side):
     """Shapes of the `'inputs'` or `'outputs'` of a network as it was built, a list of tuples; empty if it has no graph."""
     return [tuple(tensor.shape) for tensor in getattr(model, side, None) or ()]
 
-# %% ../../nbs/distilling/teachers.md #8668b158
-def resized(x, height, width):
-    """Bilinear resizing of `(batch, height, width, channels)`; sizes may be tensors."""
+# %% ../../nbs/distilling/teachers.md #85f8f5a2
+def resized(x, height, width, interpolation='bilinear'):
+    """Resizing of `(batch, height, width, channels)`, bilinear or nearest; sizes may be tensors."""
     if all(isinstance(n, int) for n in (height, width)) and (height, width) == tuple(x.shape[1:3]): return x  # sizes unknown yet can't be compared
-    return resize_axis(resize_axis(x, 1, height, 'bilinear'), 2, width, 'bilinear')
+    return resize_axis(resize_axis(x, 1, height, interpolation), 2, width, interpolation)
 
 def sizes_differ(a, b):
     """Whether two shapes `(batch, ..., channels)` are known to have other places."""
