@@ -6,7 +6,7 @@ Docs: https://nikitashubin.github.io/dl_utils/training/recompile.html.md"""
 
 # %% auto #0
 __all__ = ['inner_of', 'bring_home', 'is_variable', 'slot_index', 'slot_lists', 'scalars', 'copy_state', 'optimizer_for',
-           'compile_arguments', 'recompile_model']
+           'compile_arguments', 'forget_output_names', 'recompile_model']
 
 # %% ../../nbs/training/recompile.md #ae0b12be
 from contextlib import nullcontext
@@ -91,8 +91,8 @@ def compile_arguments(model):
         raise ValueError(f'{model.name} was not compiled; call compile(optimizer, loss) first')
     return dict(config.config) | dict(optimizer=model.optimizer)
 
-# %% ../../nbs/training/recompile.md #1a1f9b92
-def _forget_output_names(metrics, outputs):
+# %% ../../nbs/training/recompile.md #3c7bdec2
+def forget_output_names(metrics, outputs):
     """Take away the output's name, which Keras 2 puts in front of metrics' names each time it compiles a model of several outputs."""
     for metric in metrics:
         used = [name for name in outputs if metric.name.startswith(f'{name}_')]
@@ -104,7 +104,7 @@ def _note_what_is_trainable(model):
     layers = {layer: layer.trainable for layer in model._flatten_layers()} if is_keras_3(keras) else model._get_trainable_state()
     object.__setattr__(model, '_compiled_trainable_state', layers)  # as `compile` does: untracked, layers can't be sorted
 
-# %% ../../nbs/training/recompile.md #ee3fee8e
+# %% ../../nbs/training/recompile.md #4e89eb85
 def recompile_model(model, make_train_function=False):
     """Compile a model again with the same optimizer, its state, loss, metrics and all else.
 
@@ -132,6 +132,6 @@ def recompile_model(model, make_train_function=False):
             _note_what_is_trainable(model)
             model.make_train_function(force=True)
         else:
-            if not is_keras_3(keras) and len(model.outputs or ()) > 1: _forget_output_names(model.metrics, model.output_names)
+            if not is_keras_3(keras) and len(model.outputs or ()) > 1: forget_output_names(model.metrics, model.output_names)
             keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
     return model
