@@ -175,12 +175,18 @@ def is_component(md):
     return md.relative_to(NBS).parts[0] not in ("tutorials", "benchmarks")
 
 
+def flavours_of(md):
+    """The flavours that a notebook runs whole in; the docs show the first."""
+    if name_of(md) in RUN["tf_keras_only"].split(): return ["tf_keras"]
+    once = not is_component(md) or name_of(md).split("/")[0] in RUN["keras_free"].split()
+    return RUN["flavours"].split()[:1 if once else None]
+
+
 def cases():
     """(name, flavour, slow) of every run that makes up a full test, the long ones first."""
     found = []
     for md in sources():
-        name, flavours = name_of(md), RUN["flavours"].split()
-        if not is_component(md) or name.split("/")[0] in RUN["keras_free"].split(): flavours = flavours[:1]
+        name, flavours = name_of(md), flavours_of(md)
         if name in RUN["smoke_notebooks"].split(): flavours += RUN["smoke_flavours"].split()
         slow = name.startswith("benchmarks/") or name in RUN["slow_notebooks"].split()
         found += [(name, flavour, slow) for flavour in flavours]
@@ -364,7 +370,7 @@ def demo():
 def published(md, run=True):
     """The executed copy with its badge, ready to be shown; without `run`, the mere notebook."""
     from nbformat.v4 import new_markdown_cell
-    nb = executed(md) if run else notebook(md)
+    nb = executed(md, flavours_of(md)[0]) if run else notebook(md)
     if md.name != "index.md":
         nb.cells.insert(1, new_markdown_cell(badge(md), id="badge"))
     return nb
@@ -405,7 +411,7 @@ def pages(run=True):
                                      lambda p: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb")
         nbformat.write(nb, page)
     for yml in ("_quarto.yml", "nbdev.yml"): shutil.copy(NBS / yml, staged / yml)
-    os.environ.update(clean_env(BUILD / "home"))
+    os.environ.update(clean_env(BUILD / "home", "tf_keras"))  # one process imports them all, and tfmot works on no other
     # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
     folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
     for page in folder.rglob("*.ipynb"):
