@@ -1,0 +1,109 @@
+"""Quantization where one notebook can't show it: all families of Keras Applications, our networks on some of them, processes that run on Keras 3."""
+import json
+
+import pytest
+
+FAMILIES = ["MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "Xception", "InceptionV3",
+            "InceptionResNetV2", "NASNetMobile", "ConvNeXtTiny", "RegNetX002", "RegNetY002", "ResNetRS50"]  # the smallest of each
+
+
+DAILY = ["MobileNet", "MobileNetV3Small", "ResNet50V2", "RegNetY002"]  # nearly all kinds of layers; all families together take a quarter of an hour
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in DAILY else pytest.mark.slow) for name in FAMILIES])
+def test_every_family_is_quantized(python, name):
+    """Wrapped, trained a step, converted to a file of 8 bits that answers like the network, saved, and loaded in another process."""
+    show = "import json; from dl_utils.tfmot.applications import *; print(json.dumps({}))"
+    row = json.loads(python(show.format(f"try_application({name!r})"), "tf_keras").splitlines()[-1])
+    assert row["int8"] == 1 and row["from_float"] < .05 and row["from_quantized"] < .05 and row["ratio"] < .33, row
+    assert not row["float_operators"] or name == "ConvNeXtTiny", row  # LayerNormalization has no 8-bit form
+    assert json.loads(python(show.format(f"reload_application({name!r})"), "tf_keras").splitlines()[-1]) == {"keras": 0, "h5": 0}
+
+
+NETWORKS = """
+    import numpy as np
+    from dl_utils.tfmot_utils import Quantize, calibrate, fix_size, tflite_contents, to_tflite
+    from dl_utils.keras_utils import Deeplabv3Plus, UNet, make_fractal_unet
+    pictures = np.random.default_rng(0).random((2, 70, 90, 3), 'float32')
+    for make, backbone in (UNet, 'EfficientNetV2B0'), (Deeplabv3Plus, 'MobileNetV3Small'), (make_fractal_unet, 'MobileNetV2'):
+        net = make(backbone, (None, None, 3), out_filters=3, weights=None, use_submodels=make is UNet)
+        quantized = calibrate(Quantize()(net), pictures)
+        contents = tflite_contents(to_tflite(fix_size(quantized, 70, 90), 'net.tflite', pictures))
+        assert contents.int8_convolutions == 1, contents
+        print(net.name, np.abs(net(pictures) - quantized(pictures)).max() < .05)
+"""
+
+
+def test_our_networks_are_quantized(python):
+    assert python(NETWORKS, "tf_keras") == "unet True\ndeeplabv3plus True\nfractal_unet True"
+
+
+def test_in_a_process_of_keras_3(python):
+    """A network of ours, built and compiled in Keras 3, is quantized, trained and converted there; a warning says what that means."""
+    assert python("""
+        import warnings
+        import numpy as np
+        from dl_utils.keras_utils import Dice, MeanIoU, UNet, keras
+        net = UNet(keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(96, 96, 3), alpha=.35), (96, 96, 3), out_filters=3)
+        net.compile('adam', Dice(), metrics=[MeanIoU(num_classes=3)])
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter('always')
+            from dl_utils.tfmot_utils import Quantize, calibrate, tflite_contents, to_tflite
+        assert any("os.environ['KERAS_MODULE'] = 'tf_keras'" in str(warning.message) for warning in told), told
+        pictures, masks = np.random.default_rng(0).random((4, 96, 96, 3), 'float32'), np.eye(3, dtype='float32')[np.random.default_rng(1).integers(0, 3, (4, 96, 96))]
+        quantized = calibrate(Quantize()(net), pictures)
+        assert np.abs(np.asarray(net(pictures)) - quantized(pictures).numpy()).max() < .05
+        logs = quantized.fit(pictures, masks, verbose=0).history
+        print(sorted(logs), tflite_contents(to_tflite(quantized, 'net.tflite', pictures)).int8_convolutions, type(quantized).__module__.split('.')[0])
+        """, "keras") == "['loss', 'mean_iou'] 1.0 tf_keras"
+
+
+def test_odd_networks(python):
+    """What rules could get wrong without a word: outputs stay equal, names, resting parts and regularizers too."""
+    assert python("""
+        import numpy as np, tensorflow as tf
+        from dl_utils.tfmot_utils import Quantize, calibrate, keras, tflite_contents, to_tflite
+        keras.utils.set_random_seed(0)
+        layers, l2 = keras.layers, keras.regularizers.l2(.1)
+        pictures, start = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype('float32'), keras.Input((8, 8, 4))
+        inner = keras.Input((8, 8, 4))
+        base = keras.Model(inner, layers.Dropout(.5)(layers.BatchNormalization()(layers.Conv2D(4, 3)(inner))), name='base')
+        head_start = keras.Input((8, 8, 4))
+        head = keras.Model(head_start, layers.Conv2D(2, 3)(head_start), name='head')
+        def swish(x): return x * tf.sigmoid(1.7 * x)
+        networks = dict(
+            separable=layers.SeparableConv2D(5, 3, activation='sigmoid')(start), grouped=layers.Conv2D(8, 3, groups=4, activation='swish')(start),
+            dense=layers.Dense(5, activation='tanh', bias_regularizer=l2, bias_initializer='ones')(start), regular=layers.Conv2D(4, 3, activation='swish', activity_regularizer=l2)(start),
+            resting=layers.Dense(2)(layers.GlobalAveragePooling2D()(base(start, training=False))), named=layers.Activation('linear', name='out')(layers.Conv2D(2, 3)(start)),
+            nested=[head(start), layers.Conv2D(1, 1, name='b')(start)], sliced=layers.Conv2D(2, 1)(tf.image.resize(start[..., :2], (4, 4))),
+            twice=layers.Concatenate()([y := layers.Conv2D(2, 1)(start), y]), norm=layers.Conv2D(2, 1)(layers.BatchNormalization()(layers.Conv2D(4, 3)(start), training=False)))
+        for name, outputs in networks.items():
+            net = keras.Model(start, outputs, name=name)
+            quantized = calibrate(Quantize()(net), pictures)
+            for a, b in zip(tf.nest.flatten(net(pictures)), tf.nest.flatten(quantized(pictures))): assert np.abs(a - b).max() < .05 * np.abs(a).max() + 1e-6, name
+            assert quantized.output_names == net.output_names, name
+            if name == 'nested': continue
+            targets = np.zeros(net(pictures).shape)
+            losses = []
+            for model in net, quantized:
+                model.compile('sgd', 'mse')
+                losses.append(model.evaluate(pictures, targets, verbose=0))
+            assert np.isclose(*losses, rtol=.1), (name, losses)  # a lost regularizer is far more
+            norms = [layer for layer in quantized._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+            before = [layer.moving_mean.numpy() for layer in norms]
+            quantized.fit(pictures, targets, verbose=0)
+            assert all(np.array_equal(a, layer.moving_mean) for a, layer in zip(before, norms)), name
+            assert not tflite_contents(to_tflite(quantized, 'odd.tflite')).float_operators, name
+        for odd in start * np.arange(8.).reshape(8, 1, 1), layers.Conv1D(2, 1)(layers.Reshape((64, 4))(start)):
+            try: print(Quantize()(keras.Model(start, odd)))
+            except ValueError as error: assert 'three ways out' in str(error)
+        for layer, inputs in (layers.MultiHeadAttention(2, 4, name='odd'), (6, 8)), (layers.Lambda(lambda x: x ** 2, name='odd'), (4, 4, 3)):
+            x = keras.Input(inputs)
+            island = Quantize(float_layers='odd')(keras.Model(x, layer(x, x) if len(inputs) == 2 else layer(x)))
+            assert np.isfinite(calibrate(island, np.random.default_rng(0).random((4, *inputs), 'float32'))(np.ones((1, *inputs), 'float32'))).all()
+        print('odd ones')
+        """, "tf_keras") == "odd ones"
+
+
+def test_the_front_door_chooses_tf_keras(python):
+    assert python("import dl_utils.tfmot_utils as door; from dl_utils.keras_utils import keras; print(keras.__name__, door.keras is keras)", "keras") == "tf_keras True"
