@@ -32,7 +32,20 @@ def test_wheel(tmp_path):
     assert extras == set(EXTRAS) == {"tfmot", "notebook", "jax", "torch", "tuner", "tensorboard", "tiff", "tflite", "onnx", "bench", "docs", "dev"}
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("flavour, twin", [("tf.keras", "keras"), ("tfmot", "tf_keras")])
+def test_two_flavours_are_the_other_two(python, flavour, twin):
+    """The same classes and functions, not only the same names: what works in one of a pair works in the other, and long tests run in one of them."""
+    assert python(f"""
+        import {twin} as twin
+        from dl_utils.keras_module import keras
+        for part in 'activations applications callbacks constraints initializers layers losses metrics models optimizers regularizers utils'.split():
+            theirs, ours = vars(getattr(twin, part)), vars(getattr(keras, part))
+            strange = [name for name, thing in ours.items() if name[0].isalpha() and callable(thing) and theirs.get(name) is not thing]
+            if strange or len(ours) < 5: print(part, strange)
+        """, flavour) == ""
+
+
+@pytest.mark.parametrize("flavour", [flavour if flavour in ("keras", "tfmot") else pytest.param(flavour, marks=pytest.mark.slow) for flavour in FLAVOURS])
 def test_networks_travel_to_another_process(python, flavour, tmp_path):
     """Saved here, loaded there in safe mode, once their layers are imported: equal predictions, for a size that is no multiple of 32."""
     python("""

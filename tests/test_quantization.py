@@ -7,10 +7,7 @@ FAMILIES = ["MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "E
             "InceptionResNetV2", "NASNetMobile", "ConvNeXtTiny", "RegNetX002", "RegNetY002", "ResNetRS50"]  # the smallest of each
 
 
-DAILY = ["MobileNet", "MobileNetV3Small", "ResNet50V2", "RegNetY002"]  # nearly all kinds of layers; all families together take a quarter of an hour
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in DAILY else pytest.mark.slow) for name in FAMILIES])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_quantized(python, name):
     """Wrapped, trained a step, converted to a file of 8 bits that answers like the network, saved, and loaded in another process."""
     show = "import json; from dl_utils.tfmot.applications import *; print(json.dumps({}))"

@@ -184,12 +184,13 @@ def flavours_of(md):
 
 def cases():
     """(name, flavour, slow) of every run that makes up a full test, the long ones first."""
-    found = []
+    found, smoke = [], RUN["smoke_flavours"].split()
     for md in sources():
         name, flavours = name_of(md), flavours_of(md)
-        if name in RUN["smoke_notebooks"].split(): flavours += RUN["smoke_flavours"].split()
+        turn = RUN["smoke_notebooks"].split().index(name) if name in RUN["smoke_notebooks"].split() else None
         slow = name.startswith("benchmarks/") or name in RUN["slow_notebooks"].split()
         found += [(name, flavour, slow) for flavour in flavours]
+        if turn is not None: found += [(name, flavour, slow or i != turn % len(smoke)) for i, flavour in enumerate(smoke)]
     return sorted(found, key=lambda case: is_component(by_name(case[0])))
 
 

@@ -47,7 +47,7 @@ def random_application(name, include_top=False, size=96, seed=0):
             layer.set_weights([*gamma, *rest, rng.uniform(.8, 1.2, layer.weights[-1].shape)])
     return model
 
-# %% ../../nbs/tfmot/applications.md #12b15e8b
+# %% ../../nbs/tfmot/applications.md #ec547c33
 def try_application(name, include_top=False, size=96, folder='.'):
     """Quantize a network of Keras Applications, train it a step, and convert it.
 
@@ -68,6 +68,7 @@ def try_application(name, include_top=False, size=96, folder='.'):
     calibrate(quantized, pictures)
     found['from_float'] = float(relative_error(answers, quantized(pictures).numpy()))
     quantized.compile(keras.optimizers.SGD(1e-6), 'mse')
+    quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)  # or `fit` traces twice, once to make these variables
     found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
     found['trained'] = lap()
     paths = [str(folder / f'{name}-{kind}.tflite') for kind in ('float', 'int8')]
