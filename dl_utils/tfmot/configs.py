@@ -24,7 +24,7 @@ from .rewriting import kinds
 # %% ../../nbs/tfmot/configs.md #71b6d758
 tfmot = need('tensorflow_model_optimization', 'quantization').quantization.keras
 
-# %% ../../nbs/tfmot/configs.md #c442e562
+# %% ../../nbs/tfmot/configs.md #029365c8
 _looking = threading.local()
 
 @contextmanager
@@ -41,8 +41,10 @@ class RangeQuantizer(tfmot.quantizers.Quantizer):
     Args:
         num_bits: 2 to 16; files have 8.
         decay: of the averages, in [0, 1); the first batch counts whole.
+        margin: by how many steps the range is wider at each end, in [0, 4).
     """
-    def __init__(self, num_bits=8, decay=.99): self.num_bits, self.decay = one_of('num_bits', num_bits, BITS), between('decay', decay, 0, 1)
+    def __init__(self, num_bits=8, decay=.99, margin=0.):
+        self.num_bits, self.decay, self.margin = one_of('num_bits', num_bits, BITS), between('decay', decay, 0, 1), between('margin', margin, 0, 4)
 
     def build(self, tensor_shape, name, layer):
         return {end: layer.add_weight(name=f'{name}_{end}', shape=(), initializer='zeros', trainable=False, aggregation=tf.VariableAggregation.MEAN,
@@ -60,10 +62,13 @@ class RangeQuantizer(tfmot.quantizers.Quantizer):
         return tf.where(unknown, inputs, self.rounded(inputs, *ends))
 
     def rounded(self, inputs, low, high):
-        """The nearest of the values between two numbers."""
-        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high, num_bits=self.num_bits)
+        """The nearest of the values between two numbers, moved a little so that 0 is one of them."""
+        steps = 2 ** self.num_bits - 1
+        step, wider = (high - low) * (1 + 2 * self.margin / steps) / steps, (high - low) * self.margin / steps
+        below = tf.round((wider - low) / step)  # of a half, as in -1 to 1, TensorFlow and a file make different whole numbers
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, -below * step, (steps - below) * step, num_bits=self.num_bits)
 
-    def get_config(self): return dict(num_bits=self.num_bits, decay=self.decay)
+    def get_config(self): return dict(num_bits=self.num_bits, decay=self.decay, margin=self.margin)
 
 BITS = range(2, 17)
 
@@ -144,7 +149,7 @@ class FixedOutputQuantizeConfig(NoOpQuantizeConfig):
     def get_output_quantizers(self, layer): return [FixedRangeQuantizer(*FIXED[self.activation])]
     def get_config(self): return dict(activation=self.activation)
 
-# %% ../../nbs/tfmot/configs.md #23833095
+# %% ../../nbs/tfmot/configs.md #d241bd3c
 KERNELS = dict(Conv2D=('kernel', (-1,)), Dense=('kernel', (-1,)), Conv2DTranspose=('kernel', (2,)), DepthwiseConv2D=('depthwise_kernel', (2, 3)))
 
 @register
@@ -155,9 +160,10 @@ class KernelQuantizeConfig(NoOpQuantizeConfig):
         output: whether the output is rounded here.
         num_bits: of the kernel, 2 to 16.
         output_bits: of the output.
+        margin: by how many steps the range of the output is wider at each end, in [0, 4).
     """
-    def __init__(self, output=True, num_bits=8, output_bits=8):
-        self.output, self.num_bits, self.output_bits = bool(output), one_of('num_bits', num_bits, BITS), one_of('output_bits', output_bits, BITS)
+    def __init__(self, output=True, num_bits=8, output_bits=8, margin=0.):
+        self.output, self.num_bits, self.output_bits, self.margin = bool(output), one_of('num_bits', num_bits, BITS), one_of('output_bits', output_bits, BITS), between('margin', margin, 0, 4)
 
     def _kernel(self, layer):
         found = [KERNELS[kind] for kind in kinds(layer) if kind in KERNELS]
@@ -169,8 +175,8 @@ class KernelQuantizeConfig(NoOpQuantizeConfig):
         return [(getattr(layer, attribute), KernelQuantizer(self.num_bits, axes))]
 
     def set_quantize_weights(self, layer, quantize_weights): setattr(layer, self._kernel(layer)[0], quantize_weights[0])
-    def get_output_quantizers(self, layer): return [RangeQuantizer(self.output_bits)] if self.output else []
-    def get_config(self): return dict(output=self.output, num_bits=self.num_bits, output_bits=self.output_bits)
+    def get_output_quantizers(self, layer): return [RangeQuantizer(self.output_bits, margin=self.margin)] if self.output else []
+    def get_config(self): return dict(output=self.output, num_bits=self.num_bits, output_bits=self.output_bits, margin=self.margin)
 
 # %% ../../nbs/tfmot/configs.md #45060a7e
 def shore(x):

@@ -9,7 +9,7 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'FLOATING', 'Decision'
            'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'compiled_like', 'same_outputs', 'Quantize',
            'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #f2aaa033
+# %% ../../nbs/tfmot/quantization.md #61f63b16
 import difflib
 import re
 from collections import namedtuple
@@ -25,7 +25,7 @@ from ..patching import patch_to
 from .configs import (BITS, FIXED, KERNELS, STOCK, DefaultBNQuantizeConfig, FixedOutputQuantizeConfig, FloatQuantizeConfig, KernelQuantizeConfig, NoOpQuantizeConfig,
                                     OutputQuantizeConfig, QuantizedInput, QuantizedLayer, StockInput, extremes, tfmot)
 from .from_keras_3 import difference_of_answers, to_tf_keras
-from .preparation import RULES, activation_of, folds, kind_of, prepare
+from .preparation import RULES, activation_of, folds, is_affine, kind_of, prepare
 from .rewriting import calls_of, copy_of, graph_of, kinds, readers_of, rewrite, sources_in
 from ..tflite import inputs_in
 from ..training.recompile import compile_arguments, forget_output_names, inner_of
@@ -91,7 +91,7 @@ def decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
     if unknown: raise ValueError(_unknown(prepared, unknown, sources, readings))
     return decisions
 
-# %% ../../nbs/tfmot/quantization.md #d02eb1cb
+# %% ../../nbs/tfmot/quantization.md #0dc0ac2f
 def _decision(layer, sources, readings, float_layers, num_bits, output_bits):
     "Configuration and reason for a layer; None if nothing is known about it. Each of its calls has its readers"
     kind, function = kind_of(layer), activation_of(layer)
@@ -104,7 +104,7 @@ def _decision(layer, sources, readings, float_layers, num_bits, output_bits):
     reasons = {'' if True in islands else silence(layer, readers) for readers in readings}
     why = reasons.pop() if len(reasons) == 1 else ''
     if kinds(layer)[0] in PASSING: return NoOpQuantizeConfig(), 'passes values through'
-    if kind in KERNELS: return KernelQuantizeConfig(not why, num_bits, output_bits), why or 'kernel and output'
+    if kind in KERNELS: return KernelQuantizeConfig(not why, num_bits, output_bits, 1.5 if is_affine(layer) else 0.), why or 'kernel and output'
     if kind in FLOATING: return FloatQuantizeConfig(output_bits), 'has no 8-bit form: float, and rounded behind'
     if kind == 'Softmax' or kind == 'Activation' and function in FIXED: return FixedOutputQuantizeConfig(function if function in FIXED else 'softmax'), 'its range is fixed'
     known = kind in ROUNDING or kind == 'Activation' and function in ROUNDING_ACTIVATIONS
