@@ -48,7 +48,7 @@ def frozen_function(model):
     function = tf.function(lambda x: model(x, training=False), autograph=False)
     return constants(function.get_concrete_function(tf.TensorSpec((shape[0] or 1, *shape[1:]), model.inputs[0].dtype)))
 
-# %% ../nbs/tflite.md #28ede194
+# %% ../nbs/tflite.md #9c17899a
 def load_tflite(path, threads=None):
     """A TensorFlow Lite file as a function of one array.
 
@@ -89,6 +89,7 @@ def _whole_numbers(x, details):
     "What a file wants for real numbers"
     if details['dtype'] == np.float32: return np.asarray(x, 'float32')
     (scale, zero), limits = details['quantization'], np.iinfo(details['dtype'])
+    if not scale: return np.asarray(x).astype(details['dtype'])  # whole numbers that stand for nothing else
     return np.clip(np.round(np.asarray(x) / scale + zero), limits.min, limits.max).astype(details['dtype'])
 
 def _real_numbers(x, details):

@@ -100,6 +100,11 @@ def _concat(call):
     axis = call.kwargs.get('axis', call.args[1] if len(call.args) > 1 else 0)
     return call.put(keras.layers.Concatenate(axis, name=call.name), call.tensors)
 
+# %% ../../nbs/tfmot/preparation.md #c0d9aafe
+@rule('Average')
+def _average(call):
+    return call.put(keras.layers.Rescaling(1 / len(call.x), name=call.name), call.put(keras.layers.Add(name=f'{call.name}_sum')))
+
 # %% ../../nbs/tfmot/preparation.md #a3818716
 def put_affine(call, scale, offset):
     """Put `x * scale + offset` as a depthwise convolution 1×1, or into the one that stands before it.
@@ -195,7 +200,7 @@ def kind_of(layer):
     """The name of a layer's class."""
     return type(layer).__name__
 
-# %% ../../nbs/tfmot/preparation.md #aa93adfe
+# %% ../../nbs/tfmot/preparation.md #3ef105da
 @rule('Activation')
 def _activation(call):
     build = _ACTIVATIONS.get(activation_of(call.layer))
@@ -208,8 +213,16 @@ def _activation(call):
 def _swish(call, name): return call.put(keras.layers.Multiply(name=name), [call.x, call.put(keras.layers.Activation('sigmoid', name=f'{name}_sigmoid'))])
 
 def _hard_sigmoid(call, name):  # of Keras 2
-    x = call.put(keras.layers.Rescaling(.2, name=f'{name}_scale'))
-    return call.put(keras.layers.ReLU(1., name=name), call.put(keras.layers.Rescaling(1., .5, name=f'{name}_offset'), x))
+    x = call.put(keras.layers.Rescaling(1.2, name=f'{name}_scale'))
+    return _up_to_6(call, name, 1., call.put(keras.layers.Rescaling(1., 3., name=f'{name}_offset'), x))
+
+def _up_to_6(call, name, top, x): return call.put(keras.layers.Rescaling(top / 6, name=name), call.put(keras.layers.ReLU(6., name=f'{name}_6'), x))
+
+@rule('ReLU')
+def _limited(call):
+    top = call.layer.max_value
+    if top in (None, 0, 6) or call.layer.negative_slope or call.layer.threshold: return None
+    return _up_to_6(call, call.name, top, call.put(keras.layers.Rescaling(6 / top, name=f'{call.name}_scale')))
 
 _ACTIVATIONS = dict(linear=lambda call, name: call.x, relu=lambda call, name: call.put(keras.layers.ReLU(name=name)), swish=_swish, silu=_swish,
                     relu6=lambda call, name: call.put(keras.layers.ReLU(6., name=name)), hard_sigmoid=_hard_sigmoid)
