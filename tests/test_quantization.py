@@ -21,8 +21,10 @@ NETWORKS = """
     import numpy as np
     from dl_utils.tfmot_utils import Quantize, calibrate, fix_size, tflite_contents, to_tflite
     from dl_utils.keras_utils import Deeplabv3Plus, UNet, make_fractal_unet
+    from tf_keras.src.applications.convnext import ConvNeXt
+    small_convnext = ConvNeXt([1, 1, 1, 1], [8, 16, 24, 32], include_top=False, weights=None, input_shape=(64, 64, 3), model_name='small')
     pictures = np.random.default_rng(0).random((2, 70, 90, 3), 'float32')
-    for make, backbone in (UNet, 'EfficientNetV2B0'), (Deeplabv3Plus, 'MobileNetV3Small'), (make_fractal_unet, 'MobileNetV2'):
+    for make, backbone in (UNet, 'EfficientNetV2B0'), (Deeplabv3Plus, 'MobileNetV3Small'), (make_fractal_unet, 'MobileNetV2'), (UNet, small_convnext):
         net = make(backbone, (None, None, 3), out_filters=3, weights=None, use_submodels=make is UNet)
         quantized = calibrate(Quantize()(net), pictures)
         contents = tflite_contents(to_tflite(fix_size(quantized, 70, 90), 'net.tflite', pictures))
@@ -32,7 +34,7 @@ NETWORKS = """
 
 
 def test_our_networks_are_quantized(python):
-    assert python(NETWORKS, "tf_keras") == "unet True\ndeeplabv3plus True\nfractal_unet True"
+    assert python(NETWORKS, "tf_keras") == "unet True\ndeeplabv3plus True\nfractal_unet True\nunet True"
 
 
 def test_in_a_process_of_keras_3(python):

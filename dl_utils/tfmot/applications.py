@@ -47,7 +47,7 @@ def random_application(name, include_top=False, size=96, seed=0):
             layer.set_weights([*gamma, *rest, rng.uniform(.8, 1.2, layer.weights[-1].shape)])
     return model
 
-# %% ../../nbs/tfmot/applications.md #ec547c33
+# %% ../../nbs/tfmot/applications.md #aef17b24
 def try_application(name, include_top=False, size=96, folder='.'):
     """Quantize a network of Keras Applications, train it a step, and convert it.
 
@@ -71,6 +71,7 @@ def try_application(name, include_top=False, size=96, folder='.'):
     quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)  # or `fit` traces twice, once to make these variables
     found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
     found['trained'] = lap()
+    calibrate(quantized, pictures)  # in ResNetRS one step moves the averages of batch normalization all the way
     paths = [str(folder / f'{name}-{kind}.tflite') for kind in ('float', 'int8')]
     for net, path, data in (model, paths[0], None), (quantized, paths[1], pictures): to_tflite(net, path, data)
     wanted, contents = quantized(pictures).numpy(), [tflite_contents(path) for path in paths]

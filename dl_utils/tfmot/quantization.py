@@ -134,7 +134,7 @@ def _unknown(model, unknown, sources, readings):
             f"Quantize(float_layers=[{name!r}]) leaves it in float; Quantize(configs={{{kind!r}: OutputQuantizeConfig()}}) says what is rounded, by any QuantizeConfig; "
             f"Quantize(rules={{{kind!r}: function_of_a_call}}) replaces it by layers that are known (see tfmot/preparation).")
 
-# %% ../../nbs/tfmot/quantization.md #1a62742e
+# %% ../../nbs/tfmot/quantization.md #3d67c1ac
 def annotate(prepared, decisions):
     """A copy of a prepared network whose layers carry what was decided for them.
 
@@ -157,11 +157,20 @@ def wrap(prepared, decisions):
 
 def _wrapped(prepared, decisions, wrapper):
     chosen = {decision.layer: decision.config for decision in decisions if type(decision.config) is not NoOpQuantizeConfig}
-    new = rewrite(prepared, {})
+    new = rewrite(prepared, {'Concatenate': _off_shore(chosen)})
     starts = [QuantizedInput(_of_input(chosen[name]), name=f'{name}_rounded')(tensor) if name in chosen else tensor for name, tensor in zip(new.input_names, new.inputs)]
     around = {name: wrapper(_uncalled(new.get_layer(name)), config) for name, config in chosen.items() if name not in new.input_names}
     outputs = run_again(new, starts, lambda layer: around.get(layer.name, layer))
     return keras.Model(new._nested_inputs, tf.nest.pack_sequence_as(new._nested_outputs, outputs), name=prepared.name)
+
+def _off_shore(chosen):
+    "A rule: what a concatenation reads of a float layer's rounded output goes through an 8-bit operation first, or the converter can't give both one scale"
+    islands = {name for name, config in chosen.items() if isinstance(config, FloatQuantizeConfig) and config.output}
+    def rule(call):
+        landed = {i for i, x in enumerate(call.tensors) if len(x.shape) == 4 and tensor_source(x)[0].name in islands}
+        pool = lambda i, x: call.put(keras.layers.MaxPooling2D(1, name=f'{call.name}_{i}'), x, alone=True)
+        return call.keep([pool(i, x) if i in landed else x for i, x in enumerate(call.tensors)]) if landed else None
+    return rule
 
 def _of_input(config): return next(iter(config.get_output_quantizers(None)), None)
 
