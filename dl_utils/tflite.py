@@ -25,7 +25,7 @@ from .checks import one_of, whole
 from .export import compare, handed_out, in_float32, largest_difference, one_output
 from .keras_module import keras, need
 
-# %% ../nbs/tflite.md #d3f61716
+# %% ../nbs/tflite.md #b1c7a36e
 def frozen_function(model):
     """The network as a TensorFlow function of one array, its weights constants.
 
@@ -36,12 +36,14 @@ def frozen_function(model):
         A concrete function. A batch size that isn't known is 1.
 
     Raises:
-        ValueError: the size is not known, it has several inputs or outputs, or it computes in float16.
+        ValueError: the size is not known, it has several inputs or outputs, it computes in float16, or weights aren't finite.
     """
     one_output(model)
     shape = tuple(model.inputs[0].shape)
     if None in shape[1:]: raise ValueError(f'{model.name} takes {shape}; TensorFlow Lite needs one size: fix_size(model, height, width)')
     in_float32(model)
+    lost = [getattr(weight, 'path', weight.name) for weight in model.weights if not np.isfinite(weight.numpy()).all()]
+    if lost: raise ValueError(f'{model.name} has {len(lost)} weights that are not finite ({lost[0]} for one): its training has diverged; go back to weights from before, and train with a smaller learning rate')
     if keras.backend.backend() != 'tensorflow': raise ValueError(f'KERAS_BACKEND={keras.backend.backend()!r}: TensorFlow Lite files are made by TensorFlow; save the network, and load it there')
     tf = need('tensorflow', 'TensorFlow Lite')
     constants = need('tensorflow.python.framework.convert_to_constants', 'TensorFlow Lite').convert_variables_to_constants_v2

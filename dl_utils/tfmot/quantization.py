@@ -9,11 +9,13 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'has_no_fo
            'annotate', 'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'compiled_like', 'same_outputs',
            'Quantize', 'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #61f63b16
+# %% ../../nbs/tfmot/quantization.md #5a3b1da5
 import difflib
+import io
 import re
 from collections import namedtuple
 from pathlib import Path
+from unittest.mock import patch
 
 import tensorflow as tf
 
@@ -352,7 +354,14 @@ def _short(config):
     if isinstance(config, FixedOutputQuantizeConfig): return 'output 8, fixed'
     return f'output {config.num_bits}' if isinstance(config, OutputQuantizeConfig) else type(config).__name__
 
-# %% ../../nbs/tfmot/quantization.md #30fbf08d
+# %% ../../nbs/tfmot/quantization.md #e80e669f
+_saving = need('tf_keras.src.saving.saving_lib', 'quantization')
+
+class _Weights(_saving.H5IOStore):
+    "Weights in a `.keras` file; those that are read are in memory"
+    def __init__(self, root_path, archive=None, mode='r'):
+        super().__init__(io.BytesIO(archive.read(root_path)) if archive and mode == 'r' else root_path, archive if mode == 'w' else None, mode)
+
 @patch_to(Quantize)
 @staticmethod
 def load_model(path, custom_objects=None, compile=True, safe_mode=True):
@@ -371,5 +380,5 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
         FileNotFoundError: there is no such file.
     """
     if not Path(path).exists(): raise FileNotFoundError(f'{str(path)!r}: there is no such file; a .keras or .h5 file of a quantized network is expected')
-    with tfmot.quantize_scope(custom_objects or {}), keras.utils.custom_object_scope(STOCK):
+    with tfmot.quantize_scope(custom_objects or {}), keras.utils.custom_object_scope(STOCK), patch.object(_saving, 'H5IOStore', _Weights):
         return keras.models.load_model(path, compile=compile, safe_mode=safe_mode)
