@@ -6,11 +6,12 @@ Docs: https://nikitashubin.github.io/dl_utils/models/surgery.html.md"""
 
 # %% auto #0
 __all__ = ['get_all_layers', 'is_nested', 'get_model_elements', 'unused_name', 'key_of', 'all_tensors', 'functional', 'one',
-           'run_again', 'is_dropout', 'as_layer', 'reapply', 'sources_of', 'edit', 'copy_weights', 'replace_head',
-           'try_to_unfreeze_layer']
+           'run_again', 'is_dropout', 'as_layer', 'reapply', 'sources_of', 'edit', 'copy_weights', 'exchange_layers',
+           'layers_meant', 'replace_head', 'try_to_unfreeze_layer']
 
-# %% ../../nbs/models/surgery.md #5ce001b0
+# %% ../../nbs/models/surgery.md #416fa300
 import copy
+import difflib
 
 from ..checks import whole
 from ..keras_module import call_again, keras, tensor_source
@@ -220,6 +221,60 @@ def copy_weights(source, target):
     for old, new in zip(get_all_layers(source), get_all_layers(target), strict=True):
         values = old.get_weights()
         if [v.shape for v in values] == [tuple(w.shape) for w in new.weights]: new.set_weights(values)
+
+# %% ../../nbs/models/surgery.md #8da8587d
+def exchange_layers(model, change):
+    """A copy of a functional network with other layers in the place of some; nested networks stay nested, shared layers shared.
+
+    Args:
+        model: a functional or `Sequential` network; it stays as it is.
+        change: function of a layer that gives what stands in its place, a layer that can be made again by its configuration; None keeps the layer.
+
+    Returns:
+        A new functional network. The weights of what was kept are copied; others are new.
+    """
+    config = copy.deepcopy(model.get_config())
+    exchanged = _exchange(config['layers'], model, change)
+    new = type(model).from_config(config)
+    for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
+        if id(old) not in exchanged: layer.set_weights(old.get_weights())
+    return new
+
+def _exchange(configs, model, change):
+    "Change configurations of a network's layers; gives the ids of those that get others in their place"
+    layers, exchanged = {layer.name: layer for layer in model.layers}, set()
+    for entry in configs:
+        layer = layers.get(entry['config'].get('name'))
+        if layer is None or isinstance(layer, keras.layers.InputLayer): continue
+        if is_nested(layer): exchanged |= _exchange(entry['config']['layers'], layer, change)
+        elif (other := change(layer)) is not None:
+            entry.update(keras.saving.serialize_keras_object(other))
+            exchanged.add(id(layer))
+        entry.pop('build_config', None)  # built by a call, Keras 2 names variables after their layer, and by these names `.h5` files keep an optimizer's
+    return exchanged
+
+# %% ../../nbs/models/surgery.md #93acbb20
+def layers_meant(model, wish, argument='layers'):
+    """The layers of a network that are meant.
+
+    Args:
+        model: a Keras model.
+        wish: name of a layer or of a class, class, or function that takes a layer and says whether it is meant.
+        argument: name of the argument that the wish was given for, for the message.
+
+    Returns:
+        List of layers, of nested networks too.
+
+    Raises:
+        ValueError: none is.
+    """
+    layers = get_all_layers(model)
+    classes = sorted({type(layer).__name__ for layer in layers})
+    test = (lambda layer: wish in (layer.name, type(layer).__name__)) if isinstance(wish, str) else (lambda layer: isinstance(layer, wish)) if isinstance(wish, type) else wish
+    found = [layer for layer in layers if test(layer)]
+    if found: return found
+    near = difflib.get_close_matches(wish, [layer.name for layer in layers] + classes, 5, 0) if isinstance(wish, str) else classes
+    raise ValueError(f"{argument}={wish!r}: no layer of {model.name} is meant; it has {', '.join(map(repr, near))}")
 
 # %% ../../nbs/models/surgery.md #84bdeb4d
 def replace_head(model, filters, activation=None, freeze_nohead_layers=True):

@@ -48,7 +48,7 @@ def random_application(name, include_top=False, size=96, seed=0):
             layer.momentum = .99
     return model
 
-# %% ../../nbs/tfmot/applications.md #d078d422
+# %% ../../nbs/tfmot/applications.md #7d9c54a3
 def try_application(name, include_top=False, size=96, folder='.'):
     """Quantize a network of Keras Applications, train it a step, and convert it.
 
@@ -72,6 +72,7 @@ def try_application(name, include_top=False, size=96, folder='.'):
     quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)  # or `fit` traces twice, once to make these variables
     found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
     found['trained'] = lap()
+    calibrate(quantized, pictures)  # the batch of a network that was never trained is far from its averages, and moves them and the ranges apart
     paths = [str(folder / f'{name}-{kind}.tflite') for kind in ('float', 'int8')]
     for net, path, data in (model, paths[0], None), (quantized, paths[1], pictures): to_tflite(net, path, data)
     wanted, contents = quantized(pictures).numpy(), [tflite_contents(path) for path in paths]

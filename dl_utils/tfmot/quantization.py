@@ -6,11 +6,10 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/quantization.html.md"""
 
 # %% auto #0
 __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'has_no_form', 'is_swallowed', 'silence', 'decide',
-           'annotate', 'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'compiled_like', 'same_outputs',
-           'Quantize', 'markdown_table']
+           'annotate', 'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'same_outputs', 'Quantize',
+           'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #5a3b1da5
-import difflib
+# %% ../../nbs/tfmot/quantization.md #458100da
 import io
 import re
 from collections import namedtuple
@@ -22,7 +21,7 @@ import tensorflow as tf
 from ..checks import one_of, whole
 from ..export import in_float32
 from ..keras_module import keras, need, tensor_source
-from ..models.surgery import get_all_layers, key_of, run_again
+from ..models.surgery import get_all_layers, key_of, layers_meant, run_again
 from ..patching import patch_to
 from .configs import (BITS, FIXED, KERNELS, STOCK, DefaultBNQuantizeConfig, FixedOutputQuantizeConfig, FloatQuantizeConfig, KernelQuantizeConfig, NoOpQuantizeConfig,
                                     OutputQuantizeConfig, QuantizedInput, QuantizedLayer, StockInput, extremes, tfmot)
@@ -30,7 +29,7 @@ from .from_keras_3 import difference_of_answers, to_tf_keras
 from .preparation import RULES, activation_of, folds, is_affine, kind_of, prepare
 from .rewriting import calls_of, copy_of, graph_of, kinds, readers_of, rewrite, sources_in
 from ..tflite import inputs_in
-from ..training.recompile import compile_arguments, forget_output_names, inner_of
+from ..training.recompile import compiled_like
 
 # %% ../../nbs/tfmot/quantization.md #ead64025
 PASSING = {'MaxPooling2D', 'AveragePooling2D', 'GlobalMaxPooling2D', 'ZeroPadding2D', 'Cropping2D', 'UpSampling2D', 'Resizing', 'Reshape', 'Flatten', 'Permute', 'Dropout', 'SpatialDropout2D',
@@ -226,23 +225,6 @@ def quantized_layers(model):
     """The layers of a network that round, wrapped ones of stock tensorflow-model-optimization too."""
     return [layer for layer in get_all_layers(model) if hasattr(layer, 'quantize_config') and hasattr(layer, 'layer') or hasattr(layer, 'quantizer')]
 
-# %% ../../nbs/tfmot/quantization.md #f9a3df60
-def compiled_like(model, other):
-    """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if that was not compiled.
-
-    Returns:
-        The model.
-    """
-    if getattr(other, 'optimizer', None) is None: return model
-    arguments = compile_arguments(other)
-    fresh = lambda x: type(x).from_config(x.get_config()) if isinstance(x, (keras.metrics.Metric, keras.optimizers.Optimizer)) else x
-    for name in 'optimizer', 'metrics', 'weighted_metrics': arguments[name] = tf.nest.map_structure(fresh, arguments.get(name))
-    for name, value in vars(inner_of(other.optimizer)).items():
-        if name.startswith('_exclude_from_weight_decay'): vars(inner_of(arguments['optimizer']))[name] = value  # no part of the configuration
-    if len(other.outputs) > 1: forget_output_names([x for x in tf.nest.flatten([arguments['metrics'], arguments['weighted_metrics']]) if isinstance(x, keras.metrics.Metric)], other.output_names)
-    model.compile(**arguments)
-    return model
-
 # %% ../../nbs/tfmot/quantization.md #693dbaf4
 def same_outputs(model, prepared, tolerance=1e-4):
     """Make sure that a prepared network gives what the network gives.
@@ -257,7 +239,7 @@ def same_outputs(model, prepared, tolerance=1e-4):
     difference = difference_of_answers(graph_of(model), prepared)
     if not difference <= tolerance: raise RuntimeError(f'{model.name} and what was prepared of it differ by {difference:.2g} of the largest output: a rule does not compute the same; rules={{kind: lambda call: call.keep()}} leaves a kind of layer as it is')
 
-# %% ../../nbs/tfmot/quantization.md #af9944e3
+# %% ../../nbs/tfmot/quantization.md #b3693ce6
 class Quantize:
     """Make a network of tf_keras one that is trained for 8 bits.
 
@@ -321,14 +303,7 @@ class Quantize:
 
     def _islands(self, model, prepared):
         "Names of the prepared layers that come from those which stay float"
-        layers, chosen = get_all_layers(model), set()
-        for wish in self.float_layers:
-            test = (lambda layer: layer.name == wish) if isinstance(wish, str) else (lambda layer: isinstance(layer, wish)) if isinstance(wish, type) else wish
-            found = {id(layer) for layer in layers if test(layer)}
-            if not found:
-                near = difflib.get_close_matches(str(wish), [layer.name for layer in layers], 5, 0) if isinstance(wish, str) else sorted({kind_of(layer) for layer in layers})
-                raise ValueError(f"float_layers={wish!r}: no layer of {model.name} is meant; it has {', '.join(map(repr, near))}")
-            chosen |= found
+        chosen = {id(layer) for wish in self.float_layers for layer in layers_meant(model, wish, 'float_layers')}
         return [name for name, source in sources_in(prepared).items() if id(source) in chosen]
 
 # %% ../../nbs/tfmot/quantization.md #9125b356
