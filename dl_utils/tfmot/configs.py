@@ -72,7 +72,7 @@ class RangeQuantizer(tfmot.quantizers.Quantizer):
 
 BITS = range(2, 17)
 
-# %% ../../nbs/tfmot/configs.md #d861a569
+# %% ../../nbs/tfmot/configs.md #5bd0a4dd
 @register
 class KernelQuantizer(tfmot.quantizers.Quantizer):
     """Rounds weights to `2 ** num_bits - 1` values, symmetric to 0, up to the largest of each channel.
@@ -80,12 +80,16 @@ class KernelQuantizer(tfmot.quantizers.Quantizer):
     Args:
         num_bits: 2 to 16.
         axes: of the channels, several if they count together.
+        zeros_of: a variable whose zeros stay 0 in training; None lets all weights move.
     """
-    def __init__(self, num_bits=8, axes=(-1,)): self.num_bits, self.axes = one_of('num_bits', num_bits, BITS), tuple(axes)
+    def __init__(self, num_bits=8, axes=(-1,), zeros_of=None): self.num_bits, self.axes, self.zeros_of = one_of('num_bits', num_bits, BITS), tuple(axes), zeros_of
 
-    def build(self, tensor_shape, name, layer): return {}
+    def build(self, tensor_shape, name, layer):
+        if self.zeros_of is None: return {}
+        return {'mask': layer.add_weight(name=f'{name}_mask', shape=tensor_shape, initializer=lambda *_, **__: tf.cast(self.zeros_of != 0, 'float32'), trainable=False)}
 
     def __call__(self, inputs, training, weights, **kwargs):
+        if 'mask' in weights: inputs = inputs * weights['mask']
         rank = len(inputs.shape)
         others = [axis for axis in range(rank) if axis not in {a % rank for a in self.axes}]
         step = tf.reduce_max(tf.abs(inputs), others, keepdims=True) / (2 ** (self.num_bits - 1) - 1)
@@ -149,7 +153,7 @@ class FixedOutputQuantizeConfig(NoOpQuantizeConfig):
     def get_output_quantizers(self, layer): return [FixedRangeQuantizer(*FIXED[self.activation])]
     def get_config(self): return dict(activation=self.activation)
 
-# %% ../../nbs/tfmot/configs.md #d241bd3c
+# %% ../../nbs/tfmot/configs.md #aacce684
 KERNELS = dict(Conv2D=('kernel', (-1,)), Dense=('kernel', (-1,)), Conv2DTranspose=('kernel', (2,)), DepthwiseConv2D=('depthwise_kernel', (2, 3)))
 
 @register
@@ -161,9 +165,11 @@ class KernelQuantizeConfig(NoOpQuantizeConfig):
         num_bits: of the kernel, 2 to 16.
         output_bits: of the output.
         margin: by how many steps the range of the output is wider at each end, in [0, 4).
+        keep_zeros: whether weights that are 0 when the layer is wrapped stay 0.
     """
-    def __init__(self, output=True, num_bits=8, output_bits=8, margin=0.):
+    def __init__(self, output=True, num_bits=8, output_bits=8, margin=0., keep_zeros=False):
         self.output, self.num_bits, self.output_bits, self.margin = bool(output), one_of('num_bits', num_bits, BITS), one_of('output_bits', output_bits, BITS), between('margin', margin, 0, 4)
+        self.keep_zeros = bool(keep_zeros)
 
     def _kernel(self, layer):
         found = [KERNELS[kind] for kind in kinds(layer) if kind in KERNELS]
@@ -172,11 +178,12 @@ class KernelQuantizeConfig(NoOpQuantizeConfig):
 
     def get_weights_and_quantizers(self, layer):
         attribute, axes = self._kernel(layer)
-        return [(getattr(layer, attribute), KernelQuantizer(self.num_bits, axes))]
+        kernel = getattr(layer, attribute)
+        return [(kernel, KernelQuantizer(self.num_bits, axes, kernel if self.keep_zeros else None))]
 
     def set_quantize_weights(self, layer, quantize_weights): setattr(layer, self._kernel(layer)[0], quantize_weights[0])
     def get_output_quantizers(self, layer): return [RangeQuantizer(self.output_bits, margin=self.margin)] if self.output else []
-    def get_config(self): return dict(output=self.output, num_bits=self.num_bits, output_bits=self.output_bits, margin=self.margin)
+    def get_config(self): return dict(output=self.output, num_bits=self.num_bits, output_bits=self.output_bits, margin=self.margin, keep_zeros=self.keep_zeros)
 
 # %% ../../nbs/tfmot/configs.md #45060a7e
 def shore(x):

@@ -248,7 +248,7 @@ class SparsitySummaries(keras.callbacks.Callback):
             for row in report: tf.summary.scalar(f'sparsity/{row.layer}/{row.weight}', row.zeros / row.size)
         self.writer.flush()
 
-# %% ../../nbs/tfmot/pruning.md #74ea8ec3
+# %% ../../nbs/tfmot/pruning.md #4465eb87
 Sparsity = namedtuple('Sparsity', 'layer weight shape size zeros')
 
 class SparsityReport(list):
@@ -286,7 +286,7 @@ def sparsity_report(model):
     """
     report = SparsityReport()
     for layer in get_all_layers(model):
-        masks = {id(weight): mask for weight, mask, _ in getattr(layer, 'pruning_vars', ())}
+        masks = {id(weight): mask for weight, mask, _ in getattr(layer, 'pruning_vars', ())} | {id(weight): found['mask'] for weight, _, found in getattr(layer, '_weight_vars', ()) if 'mask' in found}
         for weight in layer.weights:
             name = weight.name.split('/')[-1].split(':')[0]
             if 'kernel' not in name and name != 'embeddings': continue

@@ -239,7 +239,7 @@ def same_outputs(model, prepared, tolerance=1e-4):
     difference = difference_of_answers(graph_of(model), prepared)
     if not difference <= tolerance: raise RuntimeError(f'{model.name} and what was prepared of it differ by {difference:.2g} of the largest output: a rule does not compute the same; rules={{kind: lambda call: call.keep()}} leaves a kind of layer as it is')
 
-# %% ../../nbs/tfmot/quantization.md #b3693ce6
+# %% ../../nbs/tfmot/quantization.md #7e15ca58
 class Quantize:
     """Make a network of tf_keras one that is trained for 8 bits.
 
@@ -249,11 +249,13 @@ class Quantize:
         output_bits: of outputs.
         configs: dict from name or class name of a layer of the prepared network (`report()` names them) to a `QuantizeConfig` of tensorflow-model-optimization.
         rules: dict from class name to a rule as in [preparation](preparation.md), in addition to those.
+        keep_zeros: whether weights that are 0 stay 0, as those of a [pruned](pruning.md) network should.
 
     `Quantize()(model)` gives the network that rounds; `annotate(model)` the one that only says what will be rounded, `apply(annotated)` what becomes of it. What was decided is
     in `decisions`, a list of `Decision(layer, kind, config, why)`; `report()` shows it.
     """
-    def __init__(self, float_layers=(), num_bits=8, output_bits=8, configs=None, rules=None):
+    def __init__(self, float_layers=(), num_bits=8, output_bits=8, configs=None, rules=None, keep_zeros=False):
+        self.keep_zeros = bool(keep_zeros)
         self.float_layers = float_layers if isinstance(float_layers, (tuple, list, set)) else [float_layers]
         self.num_bits, self.output_bits = one_of('num_bits', num_bits, BITS), one_of('output_bits', output_bits, BITS)
         self.configs, self.rules, self.decisions = dict(configs or {}), RULES | (rules or {}), None
@@ -291,6 +293,8 @@ class Quantize:
         same_outputs(model, prepared)
         self._check_names(model, prepared)
         self.decisions = decide(prepared, self._islands(model, prepared), self.configs, self.num_bits, self.output_bits)
+        for config in (decision.config for decision in self.decisions):
+            if isinstance(config, KernelQuantizeConfig) and self.keep_zeros: config.keep_zeros = True
         return prepared
 
     def _check_names(self, model, prepared):
