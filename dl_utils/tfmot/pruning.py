@@ -87,7 +87,7 @@ def kernels_of(layer):
     registry = _registry.PruneRegistry
     if registry.supports(layer) and registry._LAYERS_WEIGHTS_MAP.get(type(layer), True): return registry.make_prunable(layer).get_prunable_weights
 
-# %% ../../nbs/tfmot/pruning.md #d7557b89
+# %% ../../nbs/tfmot/pruning.md #6507b38a
 class _Pruning(_implementation.Pruning):
     "The k largest weights are kept, not more, whatever else is as large"
     def _update_mask(self, weights):
@@ -96,6 +96,7 @@ class _Pruning(_implementation.Pruning):
         largest, places = tf.math.top_k(sizes, k=kept)
         return largest[-1], tf.reshape(tf.scatter_nd(places[:, None], tf.ones_like(largest), [number]), weights.shape)
 
+# %% ../../nbs/tfmot/pruning.md #1b0fc082
 @register
 class PrunedLayer(_stock.PruneLowMagnitude):
     """A layer whose smallest weights become 0 in training.
@@ -160,7 +161,7 @@ def _schedule(given):
     try: return ConstantSparsity(between('pruning_schedule', given, 0, 1))
     except ValueError as error: raise ValueError(f'{error}, or a schedule as ConstantSparsity or PolynomialDecay') from None
 
-# %% ../../nbs/tfmot/pruning.md #44f09e64
+# %% ../../nbs/tfmot/pruning.md #68061d10
 def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=None, **kwargs):
     """Wrap what can be pruned, so that it becomes sparse in training.
 
@@ -189,11 +190,12 @@ def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=
         if id(old) in arguments: layer.layer.set_weights(old.get_weights())
     return compiled_like(new, model)
 
+# %% ../../nbs/tfmot/pruning.md #c5a43303
 def _arguments_of_layers(model, default, exclude, per_layer):
     "Dict from the ids of layers that are to be wrapped to what `PrunedLayer` gets"
     meant = lambda wish, argument: {id(layer): layer for layer in layers_meant(model, wish, argument)}
     found = {id(layer): default for layer in get_all_layers(model) if kernels_of(layer)}
-    for name, wish in sorted(per_layer.items(), key=lambda item: item[0] in {layer.name for layer in get_all_layers(model)}):  # names count more than classes
+    for name, wish in sorted(per_layer.items(), key=lambda item: item[0] in {layer.name for layer in get_all_layers(model)}):
         given = wish if isinstance(wish, dict) else dict(pruning_schedule=wish)
         for key, layer in meant(name, 'per_layer').items():
             if wish is None: found.pop(key, None)
