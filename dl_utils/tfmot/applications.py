@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/applications.html.md"""
 __all__ = ['PROBLEMS', 'test_aplications', 'random_pictures', 'random_application', 'try_application', 'reload_application',
            'prune_application', 'problem_of', 'test_applications', 'ApplicationsTable']
 
-# %% ../../nbs/tfmot/applications.md #9b01e181
+# %% ../../nbs/tfmot/applications.md #05d02928
 import json
 import os
 import re
@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tqdm.auto import tqdm
 
 from ..checks import whole
@@ -75,7 +77,7 @@ def _norms_behind(tensor):
     if isinstance(layer, (keras.layers.Dropout, keras.layers.Multiply)): return [norm for source in sources for norm in _norms_behind(source)]
     return [layer] if isinstance(layer, keras.layers.BatchNormalization) else []
 
-# %% ../../nbs/tfmot/applications.md #fe2ea3e7
+# %% ../../nbs/tfmot/applications.md #15adb563
 def try_application(name, include_top=False, size=96, folder='.'):
     """Quantize a network of Keras Applications, train it a step, and convert it.
 
@@ -97,7 +99,7 @@ def try_application(name, include_top=False, size=96, folder='.'):
     found['from_float'] = float(relative_error(answers, quantized(pictures).numpy()))
     quantized.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.), 'mse')  # gradients of RegNet overflow otherwise
     quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)  # or `fit` traces twice, once to make these variables
-    found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
+    with _graphs_as_they_are(): found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
     found['trained'] = lap()
     calibrate(quantized, pictures)
     paths = [str(folder / f'{name}-{kind}.tflite') for kind in ('float', 'int8')]
@@ -108,6 +110,13 @@ def try_application(name, include_top=False, size=96, folder='.'):
     with open(folder / f'{name}.npy', 'wb') as file: np.save(file, pictures), np.save(file, wanted)
     quantized.save(folder / f'{name}.keras'), quantized.save(folder / f'{name}.h5')
     return found | dict(seconds=lap())
+
+# %% ../../nbs/tfmot/applications.md #2d7d2ed4
+@contextmanager
+def _graphs_as_they_are():
+    tf.config.optimizer.set_experimental_options(dict(disable_meta_optimizer=True))
+    try: yield
+    finally: tf.config.optimizer.set_experimental_options(dict(disable_meta_optimizer=False))
 
 # %% ../../nbs/tfmot/applications.md #df93e9d7
 def reload_application(name, folder='.'):
@@ -121,7 +130,7 @@ def reload_application(name, folder='.'):
     load = lambda kind: Quantize.load_model(folder / f'{name}.{kind}', compile=False)
     return {kind: float(np.abs(load(kind)(pictures).numpy() - wanted).max()) for kind in ('keras', 'h5')}
 
-# %% ../../nbs/tfmot/applications.md #24616130
+# %% ../../nbs/tfmot/applications.md #43261953
 def prune_application(name, include_top=False, size=96, sparsity=.8):
     """Prune a network of Keras Applications, train it a step, and make it plain again.
 
@@ -134,7 +143,7 @@ def prune_application(name, include_top=False, size=96, sparsity=.8):
     """
     began = time.perf_counter()
     model, pictures = random_application(name, include_top, size), random_pictures(size)
-    model.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.), 'mse')
+    model.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.), 'mse', run_eagerly=True)  # a graph for one step takes four times as long
     pruned = prune_low_magnitude(model, sparsity)
     pruned.fit(pictures, model(pictures), batch_size=4, verbose=0, callbacks=get_pruning_callbacks())
     plain = unprune(pruned)

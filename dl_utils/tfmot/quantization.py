@@ -184,7 +184,7 @@ def _uncalled(layer):
         copy.set_weights(layer.get_weights())
     return copy
 
-# %% ../../nbs/tfmot/quantization.md #e45340e9
+# %% ../../nbs/tfmot/quantization.md #c627c44f
 def calibrate(model, data, batches=32):
     """Let a quantized network see data, and learn the ranges of its outputs; weights and averages of batch normalization stay.
 
@@ -204,11 +204,12 @@ def calibrate(model, data, batches=32):
     inner = [getattr(layer, 'layer', layer) for layer in get_all_layers(model)]
     norms = {layer: layer.trainable for layer in inner if isinstance(layer, keras.layers.BatchNormalization)}
     dropouts = {layer: layer.rate for layer in inner if isinstance(layer, keras.layers.Dropout)}
-    see = tf.function(lambda x: model(x, training=True), autograph=False)
+    look = lambda x: model(x, training=True)
+    later = tf.function(look, autograph=False)  # making a graph takes as long as several batches without
     try:
         for layer in norms: layer.trainable = False  # it uses its averages then, in training too
         for layer in dropouts: layer.rate = 0.
-        with extremes(): seen = [see(x) is not None for x in inputs_in(data, whole('batches', batches))]
+        with extremes(): seen = [(later if done else look)(x) is not None for done, x in enumerate(inputs_in(data, whole('batches', batches)))]
     finally:
         for layer, trainable in norms.items(): layer.trainable = trainable
         for layer, rate in dropouts.items(): layer.rate = rate
