@@ -1,4 +1,4 @@
-"""`dl_utils.tfmot_utils` holds what makes networks small: quantization, files of 8 bits.
+"""`dl_utils.tfmot_utils` holds what makes networks small: pruning, clustering, quantization, files of 8 bits.
 
 Docs: https://nikitashubin.github.io/dl_utils/tfmot_utils.html.md"""
 
@@ -6,20 +6,22 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot_utils.html.md"""
 
 # %% auto #0
 __all__ = ['Quantize', 'calibrate', 'prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report',
-           'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer', 'NoOpQuantizeConfig', 'DefaultBNQuantizeConfig',
-           'OutputQuantizeConfig', 'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig',
-           'prepare', 'rule', 'to_tf_keras', 'test_applications', 'test_aplications', 'fix_size', 'to_tflite',
-           'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency', 'keras']
+           'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer', 'cluster_weights', 'uncluster', 'distinct_weights',
+           'ClusteredLayer', 'NoOpQuantizeConfig', 'DefaultBNQuantizeConfig', 'OutputQuantizeConfig',
+           'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig', 'prepare', 'rule', 'to_tf_keras',
+           'test_applications', 'test_aplications', 'fix_size', 'to_tflite', 'save_tflite', 'load_tflite',
+           'tflite_contents', 'evaluate_tflite', 'tflite_latency', 'keras']
 
 # %% ../nbs/tfmot_utils.md #85058bee
 from importlib import import_module
 
 from .keras_module import on_flavour
 
-# %% ../nbs/tfmot_utils.md #68a54ce8
+# %% ../nbs/tfmot_utils.md #afafb219
 _PARTS = {'tfmot.quantization': ('Quantize', 'calibrate'),
           'tfmot.configs': ('NoOpQuantizeConfig', 'DefaultBNQuantizeConfig', 'OutputQuantizeConfig', 'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig'),
           'tfmot.pruning': ('prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report', 'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer'),
+          'tfmot.clustering': ('cluster_weights', 'uncluster', 'distinct_weights', 'ClusteredLayer'),
           'tfmot.preparation': ('prepare', 'rule'), 'tfmot.from_keras_3': ('to_tf_keras',), 'tfmot.applications': ('test_applications', 'test_aplications'),
           'tflite': ('to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency'), 'export': ('fix_size',), 'keras_module': ('keras',)}
 
@@ -27,7 +29,7 @@ _home = on_flavour('dl_utils.tfmot_utils', 'tf_keras', 'tfmot')
 for _part, _names in _PARTS.items():
     for _name in _names: globals()[_name] = getattr(import_module(f'{_home}.{_part}'), _name)
 
-# %% ../nbs/tfmot_utils.md #6100c2f5
-_all_ = ['Quantize', 'calibrate', 'prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report', 'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer',
+# %% ../nbs/tfmot_utils.md #e7350280
+_all_ = ['Quantize', 'calibrate', 'prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report', 'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer', 'cluster_weights', 'uncluster', 'distinct_weights', 'ClusteredLayer',
          'NoOpQuantizeConfig', 'DefaultBNQuantizeConfig', 'OutputQuantizeConfig', 'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig', 'prepare', 'rule',
          'to_tf_keras', 'test_applications', 'test_aplications', 'fix_size', 'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency', 'keras']

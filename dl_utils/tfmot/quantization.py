@@ -9,7 +9,7 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'has_no_fo
            'annotate', 'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'same_outputs', 'Quantize',
            'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #458100da
+# %% ../../nbs/tfmot/quantization.md #e932d306
 import io
 import re
 from collections import namedtuple
@@ -28,7 +28,7 @@ from .configs import (BITS, FIXED, KERNELS, STOCK, DefaultBNQuantizeConfig, Fixe
 from .from_keras_3 import difference_of_answers, to_tf_keras
 from .preparation import RULES, activation_of, folds, is_affine, kind_of, prepare
 from .rewriting import calls_of, copy_of, graph_of, kinds, readers_of, rewrite, sources_in
-from ..tflite import inputs_in
+from ..tflite import inputs_in, refuse_wrapped
 from ..training.recompile import compiled_like
 
 # %% ../../nbs/tfmot/quantization.md #ead64025
@@ -240,7 +240,7 @@ def same_outputs(model, prepared, tolerance=1e-4):
     difference = difference_of_answers(graph_of(model), prepared)
     if not difference <= tolerance: raise RuntimeError(f'{model.name} and what was prepared of it differ by {difference:.2g} of the largest output: a rule does not compute the same; rules={{kind: lambda call: call.keep()}} leaves a kind of layer as it is')
 
-# %% ../../nbs/tfmot/quantization.md #7e15ca58
+# %% ../../nbs/tfmot/quantization.md #992821eb
 class Quantize:
     """Make a network of tf_keras one that is trained for 8 bits.
 
@@ -251,12 +251,13 @@ class Quantize:
         configs: dict from name or class name of a layer of the prepared network (`report()` names them) to a `QuantizeConfig` of tensorflow-model-optimization.
         rules: dict from class name to a rule as in [preparation](preparation.md), in addition to those.
         keep_zeros: whether weights that are 0 stay 0, as those of a [pruned](pruning.md) network should.
+        keep_clusters: whether weights that are equal stay equal, too, as those of a [clustered](clustering.md) network should.
 
     `Quantize()(model)` gives the network that rounds; `annotate(model)` the one that only says what will be rounded, `apply(annotated)` what becomes of it. What was decided is
     in `decisions`, a list of `Decision(layer, kind, config, why)`; `report()` shows it.
     """
-    def __init__(self, float_layers=(), num_bits=8, output_bits=8, configs=None, rules=None, keep_zeros=False):
-        self.keep_zeros = bool(keep_zeros)
+    def __init__(self, float_layers=(), num_bits=8, output_bits=8, configs=None, rules=None, keep_zeros=False, keep_clusters=False):
+        self.keep_zeros, self.keep_clusters = bool(keep_zeros), bool(keep_clusters)
         self.float_layers = float_layers if isinstance(float_layers, (tuple, list, set)) else [float_layers]
         self.num_bits, self.output_bits = one_of('num_bits', num_bits, BITS), one_of('output_bits', output_bits, BITS)
         self.configs, self.rules, self.decisions = dict(configs or {}), RULES | (rules or {}), None
@@ -290,12 +291,13 @@ class Quantize:
         if any(hasattr(layer, 'quantize_config') or isinstance(layer, StockInput) for layer in layers):
             raise ValueError(f'{model.name} is quantized already, or annotated; Quantize().apply(annotated) quantizes what is annotated')
         in_float32(model)
+        refuse_wrapped(model)
         prepared = prepare(model, self.rules)
         same_outputs(model, prepared)
         self._check_names(model, prepared)
         self.decisions = decide(prepared, self._islands(model, prepared), self.configs, self.num_bits, self.output_bits)
         for config in (decision.config for decision in self.decisions):
-            if isinstance(config, KernelQuantizeConfig) and self.keep_zeros: config.keep_zeros = True
+            if isinstance(config, KernelQuantizeConfig): config.keep_zeros, config.keep_clusters = config.keep_zeros or self.keep_zeros, config.keep_clusters or self.keep_clusters
         return prepared
 
     def _check_names(self, model, prepared):
