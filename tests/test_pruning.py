@@ -105,3 +105,33 @@ def test_an_interrupted_run_goes_on(python, tmp_path, what, sparsity):
     assert python(program.format([what, "parts"]), "tf_keras").splitlines()[-1] == sparsity
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "parts.npz") as parts:
         assert len(whole.files) == len(parts.files) > 8 and all(np.array_equal(whole[name], parts[name]) for name in whole.files)
+
+
+COMPRESSION = """
+    import os, signal, sys
+    from dl_utils.keras_utils import MeanIoU, SegDataLoader, make_shapes_dataset
+    from dl_utils.tfmot_utils import EightBits, Pruned, compress, keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2: os.kill(os.getpid(), signal.SIGTERM)
+
+    def tuned(model, training): return training(model, [Stop()] if 'stop' in sys.argv else [])
+
+    keras.utils.set_random_seed(0)
+    data = SegDataLoader(make_shapes_dataset('shapes', 24, size=(32, 32), num_classes=3), num_classes=3, batch_size=4, seed=0).split(.7)
+    layers = keras.layers
+    net = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(16, 3, padding='same'), layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(3, 1, activation='softmax')])
+    net.compile(keras.optimizers.Adam(.01), 'categorical_crossentropy', metrics=[MeanIoU(3)])
+    table, smallest = compress(net, data, [[Pruned(.5)], [Pruned(.5), tuned], [EightBits()]], 0., folder=sys.argv[1], epochs=4, show=False)
+    print([(row.recipe, row.score, row.size) for row in table], smallest.name)
+"""
+
+
+def test_compression_goes_on(python, tmp_path):
+    """Stopped by SIGTERM in the midst of its second recipe and started again, it has the table of one that nobody stopped."""
+    program = f"import sys; sys.argv[1:] = {{}}\n{textwrap.dedent(COMPRESSION)}"
+    whole = python(program.format(["whole"]), "tf_keras").splitlines()[-1]
+    stopped = python(program.format(["parts", "stop"]), "tf_keras", check=False)
+    assert "after 3 of 4 epochs" in stopped.stdout + stopped.stderr and {path.name for path in (tmp_path / "parts").glob("*.json")} == {"made_of.json", "float.json", "pruned-50.json"}, stopped
+    assert python(program.format(["parts"]), "tf_keras").splitlines()[-1] == whole and "pruned 50%, tuned" in whole

@@ -6,9 +6,10 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/applications.html.md"""
 
 # %% auto #0
 __all__ = ['PROBLEMS', 'test_aplications', 'random_pictures', 'random_application', 'try_application', 'reload_application',
-           'prune_application', 'problem_of', 'test_applications', 'ApplicationsTable']
+           'prune_application', 'problem_of', 'test_applications', 'ApplicationsTable', 'prune_applications',
+           'PrunedTable']
 
-# %% ../../nbs/tfmot/applications.md #05d02928
+# %% ../../nbs/tfmot/applications.md #c19c4b66
 import json
 import os
 import re
@@ -23,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from ..checks import whole
+from ..checks import between, whole
 from ..keras_module import keras, tensor_source
 from ..models.backbones import get_keras_application_model_constructor_list
 from ..tflite import load_tflite, relative_error, tflite_contents, to_tflite
@@ -151,7 +152,7 @@ def prune_application(name, include_top=False, size=96, sparsity=.8):
     return dict(name=name, kernels=len(report), sparsity=report.sparsity, missed=max(abs(row.zeros - sparsity * row.size) for row in report),
                 equal=bool(np.array_equal(plain(pictures), pruned(pictures))), seconds=round(time.perf_counter() - began, 1))
 
-# %% ../../nbs/tfmot/applications.md #e5680ae4
+# %% ../../nbs/tfmot/applications.md #cb1eb207
 PROBLEMS = {r'rank \d but is rank \d': 'rank', r'keras Model inside another keras Model': 'nested', r'__operators__|TFOpLambda': 'operator', r'nothing is known about': 'unknown layer',
             r'differ by': 'file answers otherwise', r'same scale constraint': 'same scale', r'[Oo]ut of memory|OOM|Killed': 'memory'}
 
@@ -179,17 +180,9 @@ def test_applications(applications=None, include_top=False, size=96, path=None, 
     Raises:
         ValueError: there is no such application.
     """
-    names, rows = _names(applications), ApplicationsTable()
-    same = lambda row: (row['size'], row['include_top']) == (size, include_top)
-    kept = {row['name']: row for row in map(json.loads, Path(path).read_text().splitlines()) if same(row)} if path and Path(path).exists() else {}
-    for name in (bar := tqdm(names, disable=not show)):
-        bar.set_description(name)
-        row = kept.get(name) or _in_processes(name, include_top, whole('size', size, 32))
-        if path and name not in kept:
-            with open(path, 'a') as file: print(json.dumps(row), file=file)
-        if show: bar.write(f"\033[31m{name}\033[0m {row['problem']}" if row['problem'] else f'\033[32m{name}\033[0m')
-        rows.append(row)
-    return rows
+    calls = lambda name, folder: (f'try_application({name!r}, {include_top}, {size}, {folder!r})', f'reload_application({name!r}, {folder!r})')
+    judge = lambda row: '' if max(row['keras'], row['h5']) == 0 else 'reloaded otherwise'
+    return ApplicationsTable(_rows(applications, dict(size=whole('size', size, 32), include_top=include_top), calls, judge, path, show))
 
 test_aplications = test_applications  # as the name was spelled first
 test_applications.__test__ = False  # pytest: this is none of yours
@@ -205,7 +198,7 @@ class ApplicationsTable(list):
             return f"{row['int8']:.0%}", in_float, f"{row['from_float']:.4f}", f"{row['from_quantized']:.4f}", reloaded, f"{row['ratio']:.3f}", f"{row['seconds']:.0f}"
         return markdown_table([head, *([row['name'], *cells(row), row['problem']] for row in self)])
 
-# %% ../../nbs/tfmot/applications.md #12dd835d
+# %% ../../nbs/tfmot/applications.md #00d19630
 def _names(applications):
     "Names of constructors, of what was asked for"
     every = [constructor.__name__ for constructor in get_keras_application_model_constructor_list()]
@@ -216,14 +209,48 @@ def _names(applications):
     if strange: raise ValueError(f"applications={strange!r}: tf_keras.applications has {', '.join(every)}")
     return names
 
-def _in_processes(name, include_top, size):
-    "One row of the table; the network is made in one process, and loaded in another"
+def _rows(applications, given, calls, judge, path, show):
+    "Rows of a table, those that are known from the file"
+    known = map(json.loads, Path(path).read_text().splitlines()) if path and Path(path).exists() else ()
+    kept, names = {row['name']: row for row in known if given.items() <= row.items()}, _names(applications)
+    for name in (bar := tqdm(names, disable=not show)):
+        bar.set_description(name)
+        row = kept.get(name) or _in_processes(dict(name=name, **given), calls, judge)
+        if path and name not in kept:
+            with open(path, 'a') as file: print(json.dumps(row), file=file)
+        if show: bar.write(f"\033[31m{name}\033[0m {row['problem']}" if row['problem'] else f'\033[32m{name}\033[0m')
+        yield row
+
+def _in_processes(row, calls, judge):
+    "One row of a table, each of the calls in a process of its own"
     with tempfile.TemporaryDirectory() as folder:
-        calls = f'try_application({name!r}, {include_top}, {size}, {folder!r})', f'reload_application({name!r}, {folder!r})'
-        row = dict(name=name, problem='', size=size, include_top=include_top)
-        for call in calls:
+        for call in calls(row['name'], folder):
             code = f"import json; from dl_utils.tfmot.applications import *; print('\\n' + json.dumps({call}))"
             done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=os.environ | dict(KERAS_MODULE='tf_keras'))
             if done.returncode: return row | dict(problem=problem_of(done.stderr or str(done.returncode)))
             row |= json.loads(done.stdout.strip().splitlines()[-1])
-    return row | dict(problem='' if max(row['keras'], row['h5']) == 0 else 'reloaded otherwise')
+    return row | dict(problem=judge(row))
+
+# %% ../../nbs/tfmot/applications.md #b111459b
+def prune_applications(applications=None, include_top=False, size=96, sparsity=.8, path=None, show=True):
+    """Prune networks of Keras Applications, each in a process of its own.
+
+    Args:
+        applications, include_top, size, path, show: as in `test_applications`.
+        sparsity: share of zeros, in [0, 1).
+
+    Returns:
+        `PrunedTable`, a list of dicts as `prune_application` gives them, and 'problem', which is '' if all went well.
+
+    Raises:
+        ValueError: there is no such application.
+    """
+    calls = lambda name, folder: (f'prune_application({name!r}, {include_top}, {size}, {sparsity})',)
+    judge = lambda row: '' if row['equal'] and row['missed'] <= .5 else 'zeros missed'
+    return PrunedTable(_rows(applications, dict(size=whole('size', size, 32), include_top=include_top, asked=between('sparsity', sparsity, 0, 1)), calls, judge, path, show))
+
+class PrunedTable(list):
+    """Rows of `prune_applications`; notebooks show them as a table."""
+    def _repr_markdown_(self):
+        cells = lambda row: [str(row['kernels']), f"{row['sparsity']:.4%}", f"{row['missed']:.1f}", 'yes' if row['equal'] else 'no', f"{row['seconds']:.0f}"] if 'kernels' in row else [''] * 5
+        return markdown_table([('network', 'kernels', 'zeros', 'missed by, weights of a kernel', 'plain one answers alike', 'seconds', 'problem'), *([row['name'], *cells(row), row['problem']] for row in self)])
