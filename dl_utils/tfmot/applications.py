@@ -9,7 +9,8 @@ __all__ = ['PROBLEMS', 'test_aplications', 'random_pictures', 'random_applicatio
            'prune_application', 'problem_of', 'test_applications', 'ApplicationsTable', 'prune_applications',
            'PrunedTable']
 
-# %% ../../nbs/tfmot/applications.md #c19c4b66
+# %% ../../nbs/tfmot/applications.md #04b37497
+import gc
 import json
 import os
 import re
@@ -78,7 +79,7 @@ def _norms_behind(tensor):
     if isinstance(layer, (keras.layers.Dropout, keras.layers.Multiply)): return [norm for source in sources for norm in _norms_behind(source)]
     return [layer] if isinstance(layer, keras.layers.BatchNormalization) else []
 
-# %% ../../nbs/tfmot/applications.md #15adb563
+# %% ../../nbs/tfmot/applications.md #fc536e7e
 def try_application(name, include_top=False, size=96, folder='.'):
     """Quantize a network of Keras Applications, train it a step, and convert it.
 
@@ -94,7 +95,11 @@ def try_application(name, include_top=False, size=96, folder='.'):
     lap = lambda: round(time.perf_counter() - began, 1)
     model = random_application(name, include_top, size)
     pictures = random_pictures(size)
+    paths = [str(folder / f'{name}-{kind}.tflite') for kind in ('float', 'int8')]
+    to_tflite(model, paths[0])
     answers, quantized = model(pictures).numpy(), Quantize()(model)
+    del model  # of the large ones there is room for few copies
+    gc.collect()
     found = dict(name=name, wrapped=lap())
     calibrate(quantized, pictures)
     found['from_float'] = float(relative_error(answers, quantized(pictures).numpy()))
@@ -102,9 +107,10 @@ def try_application(name, include_top=False, size=96, folder='.'):
     quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)  # or `fit` traces twice, once to make these variables
     with _graphs_as_they_are(): found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
     found['trained'] = lap()
+    quantized.compile('sgd', 'mse')  # nor for what the optimizer remembers
     calibrate(quantized, pictures)
-    paths = [str(folder / f'{name}-{kind}.tflite') for kind in ('float', 'int8')]
-    for net, path, data in (model, paths[0], None), (quantized, paths[1], pictures): to_tflite(net, path, data)
+    gc.collect()
+    to_tflite(quantized, paths[1], pictures)
     wanted, contents = quantized(pictures).numpy(), [tflite_contents(path) for path in paths]
     found |= dict(from_quantized=float(relative_error(wanted, load_tflite(paths[1])(pictures))), int8=contents[1].int8_convolutions, float_operators=contents[1].float_operators,
                   ratio=contents[1].size / contents[0].size, converted=lap())
@@ -198,7 +204,7 @@ class ApplicationsTable(list):
             return f"{row['int8']:.0%}", in_float, f"{row['from_float']:.4f}", f"{row['from_quantized']:.4f}", reloaded, f"{row['ratio']:.3f}", f"{row['seconds']:.0f}"
         return markdown_table([head, *([row['name'], *cells(row), row['problem']] for row in self)])
 
-# %% ../../nbs/tfmot/applications.md #00d19630
+# %% ../../nbs/tfmot/applications.md #72f850a3
 def _names(applications):
     "Names of constructors, of what was asked for"
     every = [constructor.__name__ for constructor in get_keras_application_model_constructor_list()]
@@ -227,7 +233,7 @@ def _in_processes(row, calls, judge):
         for call in calls(row['name'], folder):
             code = f"import json; from dl_utils.tfmot.applications import *; print('\\n' + json.dumps({call}))"
             done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=os.environ | dict(KERAS_MODULE='tf_keras'))
-            if done.returncode: return row | dict(problem=problem_of(done.stderr or str(done.returncode)))
+            if done.returncode: return row | dict(problem=problem_of(done.stderr if done.returncode > 0 else f'Killed by signal {-done.returncode}'))
             row |= json.loads(done.stdout.strip().splitlines()[-1])
     return row | dict(problem=judge(row))
 
