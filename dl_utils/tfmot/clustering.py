@@ -7,22 +7,23 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/clustering.html.md"""
 # %% auto #0
 __all__ = ['k_means', 'ClusteredLayer', 'cluster_weights', 'uncluster', 'distinct_weights']
 
-# %% ../../nbs/tfmot/clustering.md #582c3001
-import inspect
+# %% ../../nbs/tfmot/clustering.md #e2c5e135
 from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
 from ..checks import whole
+from ..export import in_float32
 from ..keras_module import keras, register
 from ..models.surgery import exchange_layers, get_all_layers
 from .configs import mean_of_clusters
-from .pruning import kernels_in, kernels_of, wrap_kernels
-from .rewriting import copy_of
+from .from_keras_3 import to_tf_keras
+from .pruning import Stands, kernels_in, kernels_of, wrap_kernels
+from .rewriting import copy_of, graph_of
 from ..training.recompile import compiled_like
 
-# %% ../../nbs/tfmot/clustering.md #405d6e1e
+# %% ../../nbs/tfmot/clustering.md #3b48594c
 def k_means(values, number, rounds=300):
     """Centroids of numbers.
 
@@ -32,10 +33,19 @@ def k_means(values, number, rounds=300):
         rounds: of improvements at most.
 
     Returns:
-        Sorted float64 array of at most `number` centroids, fewer if there are fewer different values.
+        Sorted float64 array of at most `number` centroids; the values themselves if there are not more.
+
+    Raises:
+        ValueError: values aren't finite.
     """
+    distinct = np.unique(np.asarray(values, 'float64'))
+    if not np.isfinite(distinct).all(): raise ValueError('values: some are not finite; a training that has diverged leaves such weights')
+    if len(distinct) <= number: return distinct
     ordered = np.sort(np.asarray(values, 'float64').ravel())
-    sums, centroids = np.concatenate([[0.], np.cumsum(ordered)]), np.unique(np.quantile(ordered, (np.arange(number) + .5) / number))
+    sums, places = np.concatenate([[0.], np.cumsum(ordered)]), (np.arange(number) + .5) / number
+    centroids = np.unique(np.quantile(ordered, places))
+    further = np.setdiff1d(np.quantile(distinct, places), centroids)[:number - len(centroids)]  # where one value is most of them
+    centroids = np.sort(np.concatenate([centroids, further]))
     for _ in range(rounds):
         ends = np.concatenate([[0], np.searchsorted(ordered, (centroids[1:] + centroids[:-1]) / 2), [len(ordered)]])
         filled = ends[1:] > ends[:-1]
@@ -44,9 +54,9 @@ def k_means(values, number, rounds=300):
         centroids = new
     return centroids
 
-# %% ../../nbs/tfmot/clustering.md #10af2df8
+# %% ../../nbs/tfmot/clustering.md #a159622d
 @register
-class ClusteredLayer(keras.layers.Wrapper):
+class ClusteredLayer(Stands, keras.layers.Wrapper):
     """A layer whose kernels have few different weights.
 
     Args:
@@ -60,7 +70,7 @@ class ClusteredLayer(keras.layers.Wrapper):
     def __init__(self, layer, number_of_clusters=16, name=None, **kwargs):
         self.check(layer, number_of_clusters)
         super().__init__(layer, name=name or layer.name, **kwargs)
-        self.number_of_clusters = number_of_clusters
+        self.number_of_clusters, self.supports_masking = number_of_clusters, layer.supports_masking
         self._activity_regularizer = layer.activity_regularizer  # the layer inside isn't called as a layer, which would see to it
 
     @staticmethod
@@ -68,12 +78,12 @@ class ClusteredLayer(keras.layers.Wrapper):
         """Raises ValueError if a layer can't be clustered so."""
         whole('number_of_clusters', number_of_clusters, 2)
         if kernels_of(layer) is None: raise ValueError(f'{layer.name!r} ({type(layer).__name__}) has nothing that can be clustered: a layer with a kernel is expected')
+        if layer.built and not _kernels_at(layer): raise ValueError(f'{layer.name!r} ({type(layer).__name__}) keeps its kernels in a cell, where they cannot be lent; leave it out by exclude={layer.name!r}')
 
     def build(self, input_shape):
         super().build(input_shape)
-        kernels = kernels_of(self.layer)()
-        self._kernels = {name: kernel for name, kernel in vars(self.layer).items() if any(kernel is known for known in kernels)}
-        if not self._kernels: raise ValueError(f'{self.name!r} ({type(self.layer).__name__}) keeps its kernels where they cannot be exchanged; leave it out by exclude={self.name!r}')
+        self.check(self.layer, self.number_of_clusters)
+        self._kernels = _kernels_at(self.layer)
         self._clusters = {name: self.add_weight(name=f'{name}_clusters', shape=kernel.shape, dtype='int32', initializer='zeros', trainable=False) for name, kernel in self._kernels.items()}
 
     def find_clusters(self):
@@ -94,11 +104,15 @@ class ClusteredLayer(keras.layers.Wrapper):
         """Dict from names of kernels to what they are in calls."""
         return {name: mean_of_clusters(kernel, self._clusters[name]) for name, kernel in self._kernels.items()}
 
-    def call(self, inputs, training=None, **kwargs):
-        if 'training' in inspect.signature(self.layer.call).parameters: kwargs['training'] = training
-        with _lent(self.layer, self.clustered()): return self.layer.call(inputs, **kwargs)
+    def call(self, inputs, *args, training=None, **kwargs):
+        with _lent(self.layer, self.clustered()): return self.called(inputs, args, dict(kwargs, training=training))
 
     def get_config(self): return super().get_config() | dict(number_of_clusters=self.number_of_clusters)
+
+def _kernels_at(layer):
+    "Dict from attributes to the kernels that they are"
+    kernels = kernels_of(layer)()
+    return {name: value for name, value in vars(layer).items() if any(value is kernel for kernel in kernels)}
 
 @contextmanager
 def _lent(layer, kernels):
@@ -108,7 +122,7 @@ def _lent(layer, kernels):
     try: yield
     finally: vars(layer).update(own)
 
-# %% ../../nbs/tfmot/clustering.md #25241ad5
+# %% ../../nbs/tfmot/clustering.md #50322ba6
 def cluster_weights(to_cluster, number_of_clusters=16, *, exclude=(), per_layer=None):
     """Give kernels a few different weights each; they are found now, and trained on by `fit`.
 
@@ -123,9 +137,11 @@ def cluster_weights(to_cluster, number_of_clusters=16, *, exclude=(), per_layer=
 
     Raises:
         TypeError: it is no network that can be read.
-        ValueError: nothing can be clustered, a layer is meant that isn't there, or it is wrapped already.
+        ValueError: nothing can be clustered, a layer is meant that isn't there or keeps its kernels in a cell, it is wrapped already, or computes in float16.
     """
-    new = wrap_kernels(to_cluster, ClusteredLayer, dict(number_of_clusters=number_of_clusters), exclude, per_layer)
+    model = to_tf_keras(to_cluster)
+    in_float32(graph_of(model))
+    new = wrap_kernels(model, ClusteredLayer, dict(number_of_clusters=number_of_clusters), exclude, per_layer)
     for layer in _clustered(new): layer.find_clusters()
     return new
 

@@ -7,11 +7,12 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/compression.html.md"""
 # %% auto #0
 __all__ = ['RECIPES', 'Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'Compression']
 
-# %% ../../nbs/tfmot/compression.md #286891a4
+# %% ../../nbs/tfmot/compression.md #bbfc1890
 import gzip
 import json
 import re
 import shutil
+import warnings
 import zlib
 from collections import namedtuple
 from dataclasses import dataclass, replace
@@ -20,19 +21,21 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..checks import between, whole
+from ..checks import above, between, whole
 from ..distillation import Distiller
 from ..files import in_folder, replaced
 from ..keras_module import keras, need
-from ..tflite import evaluate_tflite, inputs_in, tflite_contents, tflite_latency, to_tflite
+from ..models.surgery import exchange_layers
+from ..tflite import evaluate_tflite, inputs_in, tflite_latency, to_tflite
 from .clustering import cluster_weights, uncluster
 from .from_keras_3 import to_tf_keras
 from .pruning import PolynomialDecay, get_pruning_callbacks, kernels_in, prune_low_magnitude, sparsity_report, unprune
 from .quantization import Quantize, calibrate, markdown_table
-from ..training.recompile import compile_arguments, compiled_like
+from .rewriting import graph_of
+from ..training.recompile import compile_arguments, compiled_like, metrics_in
 from ..training.resume import ResumableRun
 
-# %% ../../nbs/tfmot/compression.md #757b50d9
+# %% ../../nbs/tfmot/compression.md #f44475f9
 @dataclass
 class Training:
     """How steps train: `training(model, callbacks)` does it, and gives the model back.
@@ -40,8 +43,8 @@ class Training:
     Args:
         data: a `SegDataLoader`, or what else `fit` takes that has a length.
         epochs: of each step.
-        learning_rate: at the beginning; None for that which the network was compiled with, of a schedule the first.
-        folder: of the checkpoint.
+        learning_rate: at the beginning; None for that which the network was compiled with (of a schedule the first; of an optimizer whose rate was changed by hand or by a callback, that).
+        folder: of the checkpoint, which is deleted at the end.
     """
     data: object
     epochs: int = 10
@@ -59,18 +62,19 @@ class Training:
         config = old.get_config()
         given = config['learning_rate']
         first = float(keras.optimizers.schedules.deserialize(given)(0)) if isinstance(given, dict) else given
-        return type(old).from_config(config | dict(learning_rate=keras.optimizers.schedules.CosineDecay(self.learning_rate or float(first), self.steps)))
+        return type(old).from_config(config | dict(learning_rate=keras.optimizers.schedules.CosineDecay(float(first) if self.learning_rate is None else self.learning_rate, self.steps)))
 
     def fit(self, model, callbacks=()):
         """Train a network with the optimizer that it has."""
         ResumableRun(self.folder).fit(model, self.data, epochs=self.epochs, callbacks=callbacks, verbose=0)
+        shutil.rmtree(self.folder)  # or the next training in it would be taken for this one
         return model
 
     def __call__(self, model, callbacks=()):
         model.compile(**compile_arguments(model) | dict(optimizer=self.optimizer(model)))
         return self.fit(model, callbacks)
 
-# %% ../../nbs/tfmot/compression.md #ebcaa26f
+# %% ../../nbs/tfmot/compression.md #0df5c553
 @dataclass(frozen=True)
 class Pruned:
     """A step: the smallest weights become 0 during the first half of training, and the others are trained on in the second.
@@ -81,7 +85,7 @@ class Pruned:
     sparsity: float = .8
 
     def __post_init__(self): between('sparsity', self.sparsity, 0, 1)
-    def __str__(self): return f'pruned {self.sparsity:.0%}'
+    def __str__(self): return f'pruned {100 * self.sparsity:g}%'
 
     def __call__(self, model, training):
         schedule = PolynomialDecay(0, self.sparsity, 0, max(training.steps // 2, 1), frequency=max(training.steps // 50, 1))
@@ -115,7 +119,8 @@ class EightBits:
 
     def __call__(self, model, training):
         if not self.trained: return model
-        clustered = any(values.size > 10 * len(np.unique(values[values != 0])) for _, _, values in kernels_in(model) if values.size > 1000)
+        weights = [values[values != 0] for _, _, values in kernels_in(model)]
+        clustered = any(len(values) > 2 * len(np.unique(values)) for values in weights)
         return training(calibrate(Quantize(keep_zeros=True, keep_clusters=clustered)(model), training.data))
 
 @dataclass(frozen=True)
@@ -136,10 +141,15 @@ class Distilled:
     temperature: float = 2.
     name: str = 'distilled'
 
+    def __post_init__(self):
+        if not callable(self.student) or isinstance(self.student, keras.Model): raise ValueError(f'student={self.student!r}: a function that makes the network is expected')
+        if self.epochs is not None: whole('epochs', self.epochs)
+        if self.learning_rate is not None: above('learning_rate', self.learning_rate, 0)
+
     def __str__(self): return self.name
 
     def __call__(self, model, training):
-        training = replace(training, epochs=self.epochs or training.epochs, learning_rate=self.learning_rate or training.learning_rate)
+        training = replace(training, epochs=self.epochs or training.epochs, learning_rate=training.learning_rate if self.learning_rate is None else self.learning_rate)
         keras.utils.set_random_seed(0)
         distiller = Distiller(to_tf_keras(self.student()), model)
         distiller.compile(training.optimizer(model), student_loss_fn=compile_arguments(model)['loss'], alpha=self.alpha, temperature=self.temperature)
@@ -147,7 +157,7 @@ class Distilled:
 
 RECIPES = (EightBits(trained=False),), (EightBits(),), *((Pruned(sparsity), EightBits()) for sparsity in (.5, .8, .9)), (Pruned(.8), Clustered(16), EightBits())
 
-# %% ../../nbs/tfmot/compression.md #93b8a69d
+# %% ../../nbs/tfmot/compression.md #52eed504
 Compressed = namedtuple('Compressed', 'recipe score size whole sparsity milliseconds spread path')
 
 def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folder='compressed', epochs=10, learning_rate=None, runs=30, show=True):
@@ -165,60 +175,64 @@ def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folde
         show: a progress bar.
 
     Returns:
-        `Compression`, a list of `Compressed`; and the network of the smallest file whose score is accepted.
+        `Compression`, a list of `Compressed`; and the network of the smallest file whose score is accepted, or, with a warning, that of the best score if none is.
 
     Raises:
         ValueError: an argument is wrong, or the folder belongs to another network or training.
     """
-    model = to_tf_keras(model)
+    model = graph_of(to_tf_keras(model))
     recipes, metric = _named(recipes), _metric_of(model, metric)
     train, test = _two(data)
+    if learning_rate is not None: learning_rate = float(above('learning_rate', learning_rate, 0))
     if None in model.inputs[0].shape[1:]: raise ValueError(f'{model.name} takes {tuple(model.inputs[0].shape)}; files need one size: fix_size(model, height, width), compiled as this one')
     training = Training(train, whole('epochs', epochs), learning_rate)
-    folder = _own(folder, model, training)
+    folder, judged = _own(folder, model, training), f'{type(metric).__name__} {metric.get_config()} {_print_of_set(test)}'
     rows = []
     for name, steps in (bar := tqdm(recipes.items(), disable=not show)):
         bar.set_description(name)
-        rows.append(_row(name, steps, model, training, test, metric, folder))
+        rows.append(_row(name, steps, model, training, test, metric, folder, judged))
     took = tflite_latency([row['path'] for row in rows], runs)
     quarters = [np.percentile(took[row['path']], (25, 50, 75)) for row in rows]
     table = Compression([Compressed(**row, milliseconds=middle, spread=(low, high)) for row, (low, middle, high) in zip(rows, quarters)], min_score)
+    if table.best.score < table.min_score: warnings.warn(f'no file scores {table.min_score:.4f}; the best has {table.best.score:.4f}', stacklevel=2)
     return table, _network(model, recipes[table.best.recipe], training, folder)
 
-def _row(name, steps, model, training, test, metric, folder):
+def _row(name, steps, model, training, test, metric, folder, judged):
     "What is known of a recipe, or is found out now"
     kept, path = folder / f'{_slug(name)}.json', folder / f'{_slug(name)}.tflite'
-    if not kept.exists():
+    row = json.loads(kept.read_text()) if kept.exists() else {}
+    if row.pop('judged', None) != judged:
         net = _network(model, steps, training, folder)
         mode = getattr(steps[-1], 'mode', 'auto') if steps else 'auto'
         if not _rounds(net) and mode == 'auto': mode = 'float'
-        to_tflite(net, path, list(inputs_in(training.data)), mode)
+        to_tflite(net, path, list(inputs_in(training.data)), mode, tolerance=None if mode == 'float' else float('inf'))  # the score says what became of it
         size = len(gzip.compress(path.read_bytes(), mtime=0))
         row = dict(score=evaluate_tflite(path, test, metric)[metric.name], size=size, whole=path.stat().st_size, sparsity=sparsity_report(net).sparsity)
-        with replaced(kept) as new: Path(new).write_text(json.dumps(row))
-    return dict(recipe=name, **json.loads(kept.read_text()), path=str(path))
+        with replaced(kept) as new: Path(new).write_text(json.dumps(dict(row, judged=judged)))
+    return dict(recipe=name, **row, path=str(path))
 
 def _network(model, steps, training, folder):
     "The network of the first steps, made now or before"
-    if not steps: return model
+    if not steps: return compiled_like(exchange_layers(model, lambda layer: None), model)  # a copy, since steps may train what they get
     name = _slug(_name(steps))
     path, checkpoint = folder / f'{name}.keras', folder / f'{name}-training'
-    if path.exists(): return compiled_like(Quantize.load_model(path, compile=False), model)
+    if path.exists(): return compiled_like(Quantize.load_model(path, compile=False, safe_mode=False), model)  # written by this function
     keras.utils.set_random_seed(0)
     new = steps[-1](_network(model, steps[:-1], training, folder), replace(training, folder=checkpoint))
+    if not isinstance(new, keras.Model): raise ValueError(f'{_name(steps[-1:])} gave {new!r}; a step gives a network')
     with replaced(path) as place: new.save(place)
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    return new
+    return new if getattr(new, 'optimizer', None) is not None else compiled_like(new, model)
 
 def _rounds(model): return any(hasattr(layer, 'quantize_config') for layer in model.layers)
 def _name(steps): return ', '.join(str(getattr(step, '__name__', step)) for step in steps) or 'float'
 def _slug(name): return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
-# %% ../../nbs/tfmot/compression.md #4db14932
+# %% ../../nbs/tfmot/compression.md #d8175186
 def _own(folder, model, training):
     "The folder, if what is in it comes of this network and this training"
-    folder, weights = in_folder(folder, 'folder'), b''.join(weight.tobytes() for weight in model.get_weights())
-    mark = json.dumps(dict(weights=zlib.crc32(weights), epochs=training.epochs, learning_rate=training.learning_rate, batches=len(training.data)))
+    folder, given = in_folder(folder, 'folder'), compile_arguments(model)
+    mark = json.dumps(dict(weights=_print_of(model.get_weights()), graph=zlib.crc32(model.to_json().encode()), loss=getattr(given['loss'], 'name', str(given['loss'])), optimizer=given['optimizer'].get_config(),
+                           epochs=training.epochs, learning_rate=training.learning_rate, batches=len(training.data)), default=str)
     folder.mkdir(exist_ok=True)
     made_of = folder / 'made_of.json'
     if not made_of.exists():
@@ -227,26 +241,38 @@ def _own(folder, model, training):
     if known != mark: raise ValueError(f'folder={str(folder)!r}: what is in it was made of another network or in another training ({known}, now {mark}); give another folder, or delete this one')
     return folder
 
+def _print_of(arrays): return zlib.crc32(b''.join(np.asarray(part).tobytes() for part in arrays))
+
+def _print_of_set(data):
+    "A number of all samples, in whatever order they come"
+    return sum(_print_of(sample) for i in range(len(data)) for sample in zip(*(np.asarray(part) for part in data[i]))) % 2 ** 32
+
 def _named(recipes):
     "Dict from names to tuples of steps, the float network first"
     every = [()] + [tuple(recipe) if isinstance(recipe, (list, tuple)) else (recipe,) for recipe in recipes]
     for recipe in every:
-        strange = next((step for step in recipe if not callable(step)), None)
+        strange = next((step for step in recipe if not callable(step) or isinstance(step, (type, keras.Model))), None)
         if strange is not None: raise ValueError(f'recipes: {strange!r} is no step; Pruned(.8), Clustered(16), Distilled(make_student), EightBits(), or a function of a network and a Training, is expected')
         if any(isinstance(step, EightBits) for step in recipe[:-1]): raise ValueError(f'recipes: {_name(recipe)}: nothing goes on from 8 bits, so EightBits() is the last step')
+        if any(isinstance(a, Clustered) and isinstance(b, Pruned) for i, a in enumerate(recipe) for b in recipe[i:]): raise ValueError(f'recipes: {_name(recipe)}: pruning would tear the clusters apart; prune first')
+    places = {}
+    for recipe in every:
+        for n in range(len(recipe) + 1):
+            name = _name(recipe[:n])
+            if not _slug(name) or places.setdefault(_slug(name), recipe[:n]) != recipe[:n]: raise ValueError(f'recipes: {name!r} is the name of two, or holds no letter from a to z; Distilled(..., name=...) and functions are told apart by their names')
     return {_name(recipe): recipe for recipe in every}
 
 def _metric_of(model, metric):
-    found = metric or next((one for one in np.ravel(compile_arguments(model).get('metrics') or []) if isinstance(one, keras.metrics.Metric)), None)
-    if not isinstance(found, keras.metrics.Metric): raise ValueError(f'metric={metric!r}: a metric of {keras.__name__} is expected, or a network that was compiled with one')
+    found = metric or next(iter(metrics_in(compile_arguments(model).get('metrics'))), None)
+    if not isinstance(found, keras.metrics.Metric): raise ValueError(f'metric={metric!r}: a metric of {keras.__name__} is expected, an object, or a network that was compiled with one')
+    if isinstance(found.result(), dict): raise ValueError(f'metric={found.name!r} gives several numbers ({", ".join(found.result())}); one that gives one is expected')
     return type(found).from_config(found.get_config())
 
 def _two(data):
-    try: train, test = data
-    except (TypeError, ValueError): raise ValueError(f'data={type(data).__name__}: (train, test), two loaders, are expected; loader.split(.8) makes them of one') from None
-    return train, test
+    if isinstance(data, (tuple, list)) and len(data) == 2: return data
+    raise ValueError(f'data={type(data).__name__}: (train, test), two loaders, are expected; loader.split(.8) makes them of one')
 
-# %% ../../nbs/tfmot/compression.md #38d4017a
+# %% ../../nbs/tfmot/compression.md #f135f570
 class Compression(list):
     """A list of `Compressed`: recipe, score, bytes of the compressed file, bytes of the file, sparsity, milliseconds and their quarters, path. Notebooks show it as a table.
 
@@ -276,10 +302,11 @@ class Compression(list):
         Returns:
             The figure.
         """
-        fig, axes = need('matplotlib.pyplot', 'a figure').subplots(1, 2, figsize=(9, 3.4), sharey=True, layout='constrained')
+        plt = need('matplotlib.pyplot', 'a figure')
+        fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout='constrained')
         for ax, what, label in zip(axes, ([row.size / 1000 for row in self], [row.milliseconds for row in self]), ('KB of the compressed file', 'milliseconds, one thread')):
             ax.axhline(self.min_score, color='tab:red', linewidth=1)
-            for i, (row, x) in enumerate(zip(self, what)): ax.scatter(x, row.score, 60, f'C{i}', marker='*' if row is self.best else 'o', label=row.recipe, zorder=3)
+            for i, (row, x) in enumerate(zip(self, what)): ax.scatter(x, row.score, 60, [plt.get_cmap('tab20')(i % 20)], marker='*' if row is self.best else 'o', label=row.recipe, zorder=3)
             ax.set(xscale='log', xlabel=label)
             ax.xaxis.set_major_locator(need('matplotlib.ticker', 'a figure').LogLocator(subs=(1, 2, 5)))
             ax.xaxis.set_major_formatter('{x:g}')

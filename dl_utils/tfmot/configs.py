@@ -101,7 +101,7 @@ def mean_of_clusters(values, clusters):
     means = one + tf.gather(tf.math.unsorted_segment_mean(flat - one, places, number), places)
     return tf.reshape(tf.where(places == 0, 0., means), values.shape)
 
-# %% ../../nbs/tfmot/configs.md #5b9bbc16
+# %% ../../nbs/tfmot/configs.md #fc40a028
 @register
 class KernelQuantizer(tfmot.quantizers.Quantizer):
     """Rounds weights to `2 ** num_bits - 1` values, symmetric to 0, up to the largest of each channel.
@@ -110,7 +110,7 @@ class KernelQuantizer(tfmot.quantizers.Quantizer):
         num_bits: 2 to 16.
         axes: of the channels, several if they count together.
         zeros_of: a variable whose zeros stay 0 in training; None lets all weights move.
-        clusters_of: a variable; what is equal in it stays equal in training, and zeros stay 0.
+        clusters_of: a variable; what is equal in it stays equal in training (and is rounded then, in each channel by a step of its own), and zeros stay 0.
     """
     def __init__(self, num_bits=8, axes=(-1,), zeros_of=None, clusters_of=None):
         self.num_bits, self.axes, self.zeros_of, self.clusters_of = one_of('num_bits', num_bits, BITS), tuple(axes), zeros_of, clusters_of

@@ -6,7 +6,7 @@ Docs: https://nikitashubin.github.io/dl_utils/training/recompile.html.md"""
 
 # %% auto #0
 __all__ = ['inner_of', 'bring_home', 'is_variable', 'slot_index', 'slot_lists', 'scalars', 'copy_state', 'optimizer_for',
-           'compile_arguments', 'forget_output_names', 'recompile_model', 'compiled_like']
+           'compile_arguments', 'forget_output_names', 'recompile_model', 'compiled_like', 'metrics_in']
 
 # %% ../../nbs/training/recompile.md #ae0b12be
 from contextlib import nullcontext
@@ -136,7 +136,7 @@ def recompile_model(model, make_train_function=False):
             keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
     return model
 
-# %% ../../nbs/training/recompile.md #a9c0fe0d
+# %% ../../nbs/training/recompile.md #ecb663f8
 def compiled_like(model, other):
     """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if that was not compiled.
 
@@ -148,7 +148,7 @@ def compiled_like(model, other):
     for name in 'optimizer', 'metrics', 'weighted_metrics': arguments[name] = _anew(arguments.get(name))
     for name, value in vars(inner_of(other.optimizer)).items():
         if name.startswith('_exclude_from_weight_decay'): vars(inner_of(arguments['optimizer']))[name] = value  # no part of the configuration
-    if len(other.outputs) > 1: forget_output_names(_metrics_in([arguments['metrics'], arguments['weighted_metrics']]), other.output_names)
+    if len(other.outputs) > 1: forget_output_names(metrics_in([arguments['metrics'], arguments['weighted_metrics']]), other.output_names)
     model.compile(**arguments)
     return model
 
@@ -158,6 +158,7 @@ def _anew(x):
     if isinstance(x, (list, tuple)): return [_anew(value) for value in x]
     return type(x).from_config(x.get_config()) if isinstance(x, (keras.metrics.Metric, keras.optimizers.Optimizer)) else x
 
-def _metrics_in(x):
-    if isinstance(x, (dict, list, tuple)): return [metric for value in (x.values() if isinstance(x, dict) else x) for metric in _metrics_in(value)]
+def metrics_in(x):
+    """All metrics in what `compile` takes for them: lists and dicts, nested. Names of metrics aren't found."""
+    if isinstance(x, (dict, list, tuple)): return [metric for value in (x.values() if isinstance(x, dict) else x) for metric in metrics_in(value)]
     return [x] if isinstance(x, keras.metrics.Metric) else []
