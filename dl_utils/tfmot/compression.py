@@ -157,7 +157,7 @@ class Distilled:
 
 RECIPES = (EightBits(trained=False),), (EightBits(),), *((Pruned(sparsity), EightBits()) for sparsity in (.5, .8, .9)), (Pruned(.8), Clustered(16), EightBits())
 
-# %% ../../nbs/tfmot/compression.md #52eed504
+# %% ../../nbs/tfmot/compression.md #05514231
 Compressed = namedtuple('Compressed', 'recipe score size whole sparsity milliseconds spread path')
 
 def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folder='compressed', epochs=10, learning_rate=None, runs=30, show=True):
@@ -180,7 +180,8 @@ def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folde
     Raises:
         ValueError: an argument is wrong, or the folder belongs to another network or training.
     """
-    model = graph_of(to_tf_keras(model))
+    model = to_tf_keras(model)
+    graph_of(model)  # or it has none
     recipes, metric = _named(recipes), _metric_of(model, metric)
     train, test = _two(data)
     if learning_rate is not None: learning_rate = float(above('learning_rate', learning_rate, 0))

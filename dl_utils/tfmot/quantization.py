@@ -9,9 +9,10 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'has_no_fo
            'annotate', 'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'same_outputs', 'Quantize',
            'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #e932d306
+# %% ../../nbs/tfmot/quantization.md #dbf35c70
 import io
 import re
+import sys
 from collections import namedtuple
 from pathlib import Path
 from unittest.mock import patch
@@ -336,7 +337,7 @@ def _short(config):
     if isinstance(config, FixedOutputQuantizeConfig): return 'output 8, fixed'
     return f'output {config.num_bits}' if isinstance(config, OutputQuantizeConfig) else type(config).__name__
 
-# %% ../../nbs/tfmot/quantization.md #e80e669f
+# %% ../../nbs/tfmot/quantization.md #6703dae3
 _saving = need('tf_keras.src.saving.saving_lib', 'quantization')
 
 class _Weights(_saving.H5IOStore):
@@ -363,4 +364,5 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
     """
     if not Path(path).exists(): raise FileNotFoundError(f'{str(path)!r}: there is no such file; a .keras or .h5 file of a quantized network is expected')
     with tfmot.quantize_scope(custom_objects or {}), keras.utils.custom_object_scope(STOCK), patch.object(_saving, 'H5IOStore', _Weights):
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), 5000))  # Keras finds the order of layers by recursion; its ResNetRS sets this when it is built, but what loads a deep one has to
         return keras.models.load_model(path, compile=compile, safe_mode=safe_mode)
