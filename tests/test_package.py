@@ -29,7 +29,7 @@ def test_wheel(tmp_path):
     assert not [name for name in wheel.namelist() if name.startswith(("tests", "tools", "nbs"))]
     metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     extras = set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.M))
-    assert extras == set(EXTRAS) == {"tfmot", "notebook", "jax", "torch", "tuner", "tensorboard", "tiff", "tflite", "onnx", "bench", "docs", "dev"}
+    assert extras == set(EXTRAS) == {"tfmot", "notebook", "jax", "torch", "tuner", "tutorials", "tensorboard", "tiff", "tflite", "onnx", "bench", "docs", "dev"}
 
 
 @pytest.mark.parametrize("flavour, twin", [("tf.keras", "keras"), ("tfmot", "tf_keras")])
@@ -129,6 +129,6 @@ def test_what_is_told_to_install_is_what_the_extras_hold(python):
     """PyPI's dl_utils is another project, so the messages name packages; they must be those of pyproject.toml."""
     told = ast.literal_eval(python("from dl_utils import keras_module; print(keras_module._INSTALL)"))
     assert {extra: list(packages.values()) for extra, packages in told.items()} == {
-        extra: packages for extra, packages in EXTRAS.items() if extra not in ("docs", "dev")}  # these are for work on it
+        extra: packages for extra, packages in EXTRAS.items() if extra not in ("docs", "dev", "tutorials")}  # these are for work on it, and for lessons
     for packages in told.values():
         for module, package in packages.items(): assert re.match(r"[\w-]+", package)[0].replace("-", "_") == module

@@ -221,9 +221,10 @@ def test_settings_and_pyproject_tell_the_same():
     assert urls["Documentation"] == f"https://{publish['user'].lower()}.github.io/{publish['repo']}/"
     assert PROJECT["tool"]["nbdev"].get("branch", "main") == publish["branch"]
     names = set(map(notebooks.name_of, notebooks.sources()))
-    assert set(notebooks.RUN["smoke_notebooks"].split()) <= names
-    flavours = notebooks.RUN["flavours"].split() + notebooks.RUN["smoke_flavours"].split()
-    assert sorted(flavours) == ["keras", "tf.keras", "tf_keras", "tfmot"]
+    assert set(notebooks.RUN["by_turns"].split()) <= names
+    assert notebooks.RUN["flavours"].split() == ["keras", "tf_keras", "tf.keras", "tfmot"]
+    quick = [flavour for _, flavour, slow in notebooks.cases() if not slow]
+    assert all(quick.count(flavour) > 10 for flavour in set(quick)) and len(set(quick)) == 4
 
 
 def test_what_make_demo_takes_is_told_everywhere():
@@ -238,8 +239,47 @@ def test_what_make_demo_takes_is_told_everywhere():
 
 def test_every_link_between_notebooks_leads_somewhere():
     for md in [*notebooks.sources(), ROOT / "README.md"]:
-        for _, target, _ in notebooks.LINK.findall(md.read_text()):
+        for _, target, anchor in notebooks.LINK.findall(md.read_text()):
             assert (md.parent / target).exists(), f"{md}: {target}"
+            assert anchor == ")" or anchor[1:-1] in anchors(md.parent / target), f"{md}: {target}{anchor}"
+
+
+def anchors(md):
+    """What links to headings of a notebook may name, as Quarto makes them."""
+    headings = re.findall(r"^#+ (.+)", "\n".join(cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown"), re.M)
+    return {re.sub(r"^[^a-zа-яё]+", "", re.sub(r"[^\w .-]", "", heading.lower()).replace(" ", "-")) for heading in headings}
+
+
+def test_translations_have_the_code_of_their_originals():
+    """And prose in Russian, which nothing else is in; the outputs of one run stand in both."""
+    code = lambda md: [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
+    prose = lambda md: " ".join(cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown")
+    cyrillic = re.compile("[а-яё]", re.I)
+    translated = [md for md in notebooks.sources() if md != notebooks.original(md)]
+    assert translated
+    for md in translated:
+        assert code(md) == code(notebooks.original(md)), md
+        assert len(cyrillic.findall(prose(md))) > .6 * len(prose(notebooks.original(md))), md
+    for md in set(notebooks.sources()) - set(translated): assert not cyrillic.search(md.read_text()), md
+
+
+def test_a_translation_shows_the_run_of_its_original(workshop):
+    workshop.write("tutorials/one", """
+        # One
+
+        ```python
+        print("one run")
+        ```
+        """)
+    md = workshop.write("tutorials/ru/one", """
+        # Один
+
+        ```python
+        print("one run")
+        ```
+        """)
+    assert [cell.outputs[0].text for cell in notebooks.executed(md).cells if cell.cell_type == "code"] == ["one run\n"]
+    assert [name for name, *_ in notebooks.cases()] == ["tutorials/one"] and notebooks.flavours_of(md) == ["keras"]
 
 
 def test_the_site_lists_every_notebook():

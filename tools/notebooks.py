@@ -175,22 +175,30 @@ def is_component(md):
     return md.relative_to(NBS).parts[0] not in ("tutorials", "benchmarks")
 
 
-def flavours_of(md):
-    """The flavours that a notebook runs whole in; the docs show the first."""
-    if name_of(md) in RUN["tf_keras_only"].split(): return ["tf_keras"]
-    once = not is_component(md) or name_of(md).split("/")[0] in RUN["keras_free"].split()
-    return RUN["flavours"].split()[:1 if once else None]
+def original(md):
+    """The notebook that a translation, `tutorials/ru/name.md`, has its code from; of others, themselves."""
+    return md.parent.parent / md.name if md.parent.name == "ru" else md
+
+
+def flavours_of(md, whole=False):
+    """The flavours that a notebook runs in, the one that the docs show first; `whole`: in a full test, too."""
+    md = original(md)
+    name, flavours, names = name_of(md), RUN["flavours"].split(), RUN["by_turns"].split()
+    if name in RUN["tf_keras_only"].split(): return ["tf_keras"]
+    if not is_component(md) or name.split("/")[0] in RUN["keras_free"].split(): return flavours[:1]
+    if name not in names: return flavours[:2]
+    if whole: return flavours
+    return [flavours[0], flavours[3]] if names.index(name) % 2 else [flavours[2], flavours[1]]
 
 
 def cases():
-    """(name, flavour, slow) of every run that makes up a full test, the long ones first."""
-    found, smoke = [], RUN["smoke_flavours"].split()
-    for md in sources():
-        name, flavours = name_of(md), flavours_of(md)
-        turn = RUN["smoke_notebooks"].split().index(name) if name in RUN["smoke_notebooks"].split() else None
+    """(name, flavour, slow) of every run that makes up a full test, the long ones first. Translations, whose code is that of
+    their originals to the letter, are not among them."""
+    found = []
+    for md in (md for md in sources() if md == original(md)):
+        name = name_of(md)
         slow = name.startswith("benchmarks/") or name in RUN["slow_notebooks"].split()
-        found += [(name, flavour, slow) for flavour in flavours]
-        if turn is not None: found += [(name, flavour, slow or i != turn % len(smoke)) for i, flavour in enumerate(smoke)]
+        found += [(name, flavour, slow or flavour not in flavours_of(md)) for flavour in flavours_of(md, whole=True)]
     return sorted(found, key=lambda case: is_component(by_name(case[0])))
 
 
@@ -326,8 +334,14 @@ def failure(md, flavour, nb, error, cell=None):
 
 
 def executed(md, flavour="keras", **kwargs):
-    """The executed copy of a notebook; run now only if none is there or it is stale."""
+    """The executed copy of a notebook; run now only if none is there or it is stale. A translation gets the outputs of its original."""
     import nbformat
+    if md != original(md):
+        nb, theirs = notebook(md), executed(original(md), flavour, **kwargs)
+        code = lambda nb: [cell for cell in nb.cells if cell.cell_type == "code"]
+        for cell, done in zip(code(nb), code(theirs), strict=True): cell.update(outputs=done.outputs, execution_count=done.execution_count)
+        if "widgets" in theirs.metadata: nb.metadata["widgets"] = theirs.metadata["widgets"]
+        return nb
     done = result_path("executed", md, flavour)
     if done.exists():
         nb = nbformat.read(done, as_version=4)
@@ -442,7 +456,7 @@ def colab():
     shutil.rmtree(out, ignore_errors=True)
     for md in sources():
         nb, path = published(md), out / f"{name_of(md)}.ipynb"
-        install = f'%pip install -q "dl_utils[notebook,tfmot] @ git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
+        install = f'%pip install -q "dl_utils[tutorials,tfmot] @ git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
         nb.cells.insert(2, new_code_cell(install, id="install"))
         for cell in nb.cells:
             if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)

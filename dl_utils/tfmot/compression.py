@@ -74,22 +74,29 @@ class Training:
         model.compile(**compile_arguments(model) | dict(optimizer=self.optimizer(model)))
         return self.fit(model, callbacks)
 
-# %% ../../nbs/tfmot/compression.md #0df5c553
+# %% ../../nbs/tfmot/compression.md #6c1655fe
+def _but(wishes):
+    "What a name says of layers that are left out"
+    wishes = wishes if isinstance(wishes, (tuple, list, set)) else [wishes]
+    return ' but ' + ' and '.join(getattr(wish, '__name__', str(wish)) for wish in wishes) if wishes else ''
+
 @dataclass(frozen=True)
 class Pruned:
     """A step: the smallest weights become 0 during the first half of training, and the others are trained on in the second.
 
     Args:
         sparsity: share of zeros, in [0, 1).
+        exclude: layers that stay as they are, as in [`prune_low_magnitude`](pruning.md).
     """
     sparsity: float = .8
+    exclude: object = ()
 
     def __post_init__(self): between('sparsity', self.sparsity, 0, 1)
-    def __str__(self): return f'pruned {100 * self.sparsity:g}%'
+    def __str__(self): return f'pruned {100 * self.sparsity:g}%{_but(self.exclude)}'
 
     def __call__(self, model, training):
         schedule = PolynomialDecay(0, self.sparsity, 0, max(training.steps // 2, 1), frequency=max(training.steps // 50, 1))
-        return unprune(training(prune_low_magnitude(model, schedule), get_pruning_callbacks()))
+        return unprune(training(prune_low_magnitude(model, schedule, exclude=self.exclude), get_pruning_callbacks()))
 
 @dataclass(frozen=True)
 class Clustered:
@@ -97,12 +104,14 @@ class Clustered:
 
     Args:
         number: of different weights.
+        exclude: layers that stay as they are, as in [`cluster_weights`](clustering.md).
     """
     number: int = 16
+    exclude: object = ()
 
     def __post_init__(self): whole('number', self.number, 2)
-    def __str__(self): return f'{self.number} clusters'
-    def __call__(self, model, training): return uncluster(training(cluster_weights(model, self.number)))
+    def __str__(self): return f'{self.number} clusters{_but(self.exclude)}'
+    def __call__(self, model, training): return uncluster(training(cluster_weights(model, self.number, exclude=self.exclude)))
 
 @dataclass(frozen=True)
 class EightBits:
@@ -110,10 +119,15 @@ class EightBits:
 
     Args:
         trained: False for 8 bits after training, by ranges found in the data.
+        float_layers: layers that stay in float, as in [`Quantize`](quantization.md); only if it is trained.
     """
     trained: bool = True
+    float_layers: object = ()
 
-    def __str__(self): return '8 bits' if self.trained else '8 bits after training'
+    def __post_init__(self):
+        if self.float_layers and not self.trained: raise ValueError(f'float_layers={self.float_layers!r}: only EightBits(trained=True) leaves layers in float')
+
+    def __str__(self): return f"8 bits{'' if self.trained else ' after training'}{_but(self.float_layers)}"
     @property
     def mode(self): return 'auto' if self.trained else 'int8'
 
@@ -121,7 +135,7 @@ class EightBits:
         if not self.trained: return model
         weights = [values[values != 0] for _, _, values in kernels_in(model)]
         clustered = any(len(values) > 2 * len(np.unique(values)) for values in weights)
-        return training(calibrate(Quantize(keep_zeros=True, keep_clusters=clustered)(model), training.data))
+        return training(calibrate(Quantize(self.float_layers, keep_zeros=True, keep_clusters=clustered)(model), training.data))
 
 @dataclass(frozen=True)
 class Distilled:
