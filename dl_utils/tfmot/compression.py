@@ -287,7 +287,7 @@ def _two(data):
     if isinstance(data, (tuple, list)) and len(data) == 2: return data
     raise ValueError(f'data={type(data).__name__}: (train, test), two loaders, are expected; loader.split(.8) makes them of one')
 
-# %% ../../nbs/tfmot/compression.md #f135f570
+# %% ../../nbs/tfmot/compression.md #b4b7489b
 class Compression(list):
     """A list of `Compressed`: recipe, score, bytes of the compressed file, bytes of the file, sparsity, milliseconds and their quarters, path. Notebooks show it as a table.
 
@@ -318,7 +318,7 @@ class Compression(list):
             The figure.
         """
         plt = need('matplotlib.pyplot', 'a figure')
-        fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout='constrained')
+        fig, axes = plt.subplots(1, 2, figsize=(10, max(3.4, .24 * len(self) + .2)), sharey=True, layout='constrained')
         for ax, what, label in zip(axes, ([row.size / 1000 for row in self], [row.milliseconds for row in self]), ('KB of the compressed file', 'milliseconds, one thread')):
             ax.axhline(self.min_score, color='tab:red', linewidth=1)
             for i, (row, x) in enumerate(zip(self, what)): ax.scatter(x, row.score, 60, [plt.get_cmap('tab20')(i % 20)], marker='*' if row is self.best else 'o', label=row.recipe, zorder=3)
@@ -328,5 +328,5 @@ class Compression(list):
             ax.xaxis.set_minor_formatter('')
             ax.grid(alpha=.3)
         axes[0].set(ylabel='score')
-        fig.legend(*axes[0].get_legend_handles_labels(), loc='outside right center')
+        fig.legend(*axes[0].get_legend_handles_labels(), loc='outside right center', fontsize=9)
         return fig
