@@ -9,7 +9,7 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'has_no_fo
            'annotate', 'wrap', 'calibrate', 'forget_ranges', 'quantized_layers', 'same_outputs', 'Quantize',
            'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #dbf35c70
+# %% ../../nbs/tfmot/quantization.md #4c161e0f
 import io
 import re
 import sys
@@ -28,7 +28,7 @@ from .configs import (BITS, FIXED, KERNELS, STOCK, DefaultBNQuantizeConfig, Fixe
                                     OutputQuantizeConfig, QuantizedInput, QuantizedLayer, StockInput, extremes, tfmot)
 from .from_keras_3 import difference_of_answers, to_tf_keras
 from .preparation import RULES, activation_of, folds, is_affine, kind_of, prepare
-from .rewriting import calls_of, copy_of, graph_of, kinds, readers_of, rewrite, sources_in
+from .rewriting import calls_of, copy_of, graph_of, input_like, kinds, readers_of, rewrite, sources_in
 from ..tflite import inputs_in, refuse_wrapped
 from ..training.recompile import compiled_like
 
@@ -136,7 +136,7 @@ def _unknown(model, unknown, sources, readings):
             f"Quantize(float_layers=[{name!r}]) leaves it in float; Quantize(configs={{{kind!r}: OutputQuantizeConfig()}}) says what is rounded, by any QuantizeConfig; "
             f"Quantize(rules={{{kind!r}: function_of_a_call}}) replaces it by layers that are known (see tfmot/preparation).")
 
-# %% ../../nbs/tfmot/quantization.md #3d67c1ac
+# %% ../../nbs/tfmot/quantization.md #7ee55cbf
 def annotate(prepared, decisions):
     """A copy of a prepared network whose layers carry what was decided for them.
 
@@ -160,10 +160,11 @@ def wrap(prepared, decisions):
 def _wrapped(prepared, decisions, wrapper):
     chosen = {decision.layer: decision.config for decision in decisions if type(decision.config) is not NoOpQuantizeConfig}
     new = rewrite(prepared, {'Concatenate': _off_shore(chosen)})
-    starts = [QuantizedInput(_of_input(chosen[name]), name=f'{name}_rounded')(tensor) if name in chosen else tensor for name, tensor in zip(new.input_names, new.inputs)]
-    around = {name: wrapper(_uncalled(new.get_layer(name)), config) for name, config in chosen.items() if name not in new.input_names}
-    outputs = run_again(new, starts, lambda layer: around.get(layer.name, layer))
-    return keras.Model(new._nested_inputs, tf.nest.pack_sequence_as(new._nested_outputs, outputs), name=prepared.name)
+    inputs = [input_like(tensor) for tensor in new.inputs]
+    starts = [QuantizedInput(_of_input(chosen[name]), name=f'{name}_rounded')(tensor) if name in chosen else tensor for name, tensor in zip(new.input_names, inputs)]
+    around = {layer.name: wrapper(_uncalled(layer), chosen[layer.name]) if layer.name in chosen else _uncalled(layer) for layer in new.layers if layer.name not in new.input_names}
+    outputs = run_again(new, starts, lambda layer: around[layer.name])
+    return keras.Model(tf.nest.pack_sequence_as(new._nested_inputs, inputs), tf.nest.pack_sequence_as(new._nested_outputs, outputs), name=prepared.name)
 
 def _off_shore(chosen):
     "A rule: what a concatenation reads of a float layer's rounded output goes through an 8-bit operation first, or the converter can't give both one scale"
@@ -177,7 +178,7 @@ def _off_shore(chosen):
 def _of_input(config): return next(iter(config.get_output_quantizers(None)), None)
 
 def _uncalled(layer):
-    "A copy with its weights that was built, but never called: it holds no losses of another graph"
+    "A copy with its weights that was built, but never called: it holds neither losses of another graph nor, by its calls, that graph with all its weights"
     copy = copy_of(layer)
     if layer.weights:
         with tf.name_scope(copy.name): copy.build(layer.get_input_shape_at(0))  # variables are called as if it had been called, or optimizers mix them up in `.h5`
