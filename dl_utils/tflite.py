@@ -8,8 +8,9 @@ Docs: https://nikitashubin.github.io/dl_utils/tflite.html.md"""
 __all__ = ['MODES', 'TOLERANCES', 'CONVOLUTIONS', 'refuse_wrapped', 'function_of', 'load_tflite', 'relative_error', 'inputs_in',
            'shared', 'to_tflite', 'save_tflite', 'Contents', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
 
-# %% ../nbs/tflite.md #468acdf3
+# %% ../nbs/tflite.md #905f8c8f
 import contextlib
+import gc
 import hashlib
 import io
 import logging
@@ -153,7 +154,7 @@ def shared(content):
     builder.Finish(tools.convert_bytearray_to_object(bytearray(content)).Pack(builder), file_identifier=b'TFL3')
     return bytes(builder.Output())
 
-# %% ../nbs/tflite.md #842e089b
+# %% ../nbs/tflite.md #0472c6b1
 def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None):
     """Write a network as a TensorFlow Lite file, and compare it with the network.
 
@@ -209,7 +210,10 @@ def _convert(function, mode, data):
     logger = tf.get_logger()
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), patch.object(logger, 'level', logging.ERROR):
         warnings.filterwarnings('ignore', message='Statistics for quantized inputs were expected')  # they are in the network
-        return shared(converter.convert())
+        content = converter.convert()
+    del converter
+    gc.collect()  # its copies of the graph, with all weights in them: five times the size of the network
+    return shared(content)
 
 def save_tflite(model, path, tolerance=1e-4):
     """`to_tflite(model, path, mode='float')`."""

@@ -79,7 +79,7 @@ def _norms_behind(tensor):
     if isinstance(layer, (keras.layers.Dropout, keras.layers.Multiply)): return [norm for source in sources for norm in _norms_behind(source)]
     return [layer] if isinstance(layer, keras.layers.BatchNormalization) else []
 
-# %% ../../nbs/tfmot/applications.md #1c16b10e
+# %% ../../nbs/tfmot/applications.md #b5143c89
 def try_application(name, include_top=False, size=96, folder='.'):
     """Quantize a network of Keras Applications, train it a step, and save it.
 
@@ -100,6 +100,7 @@ def try_application(name, include_top=False, size=96, folder='.'):
     quantized.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.), 'mse')  # gradients of RegNet overflow otherwise
     quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)  # or `fit` traces twice, once to make these variables
     with _graphs_as_they_are(): found['loss'] = quantized.fit(pictures, answers, batch_size=4, verbose=0).history['loss'][0]
+    quantized.compile('sgd', 'mse')  # nor for what the optimizer remembers
     calibrate(quantized, pictures)
     with open(path('.npy'), 'wb') as file: np.save(file, pictures), np.save(file, quantized(pictures).numpy())
     quantized.save(path('.keras')), quantized.save(path('.h5'))
