@@ -74,7 +74,7 @@ class Training:
         model.compile(**compile_arguments(model) | dict(optimizer=self.optimizer(model)))
         return self.fit(model, callbacks)
 
-# %% ../../nbs/tfmot/compression.md #6c1655fe
+# %% ../../nbs/tfmot/compression.md #291364ec
 def _but(wishes):
     "What a name says of layers that are left out"
     wishes = wishes if isinstance(wishes, (tuple, list, set)) else [wishes]
@@ -98,6 +98,7 @@ class Pruned:
         schedule = PolynomialDecay(0, self.sparsity, 0, max(training.steps // 2, 1), frequency=max(training.steps // 50, 1))
         return unprune(training(prune_low_magnitude(model, schedule, exclude=self.exclude), get_pruning_callbacks()))
 
+# %% ../../nbs/tfmot/compression.md #5a2d0a12
 @dataclass(frozen=True)
 class Clustered:
     """A step: kernels of a few different weights; zeros stay 0.
@@ -113,6 +114,7 @@ class Clustered:
     def __str__(self): return f'{self.number} clusters{_but(self.exclude)}'
     def __call__(self, model, training): return uncluster(training(cluster_weights(model, self.number, exclude=self.exclude)))
 
+# %% ../../nbs/tfmot/compression.md #ac6c9b3f
 @dataclass(frozen=True)
 class EightBits:
     """The last step: trained for 8 bits; zeros stay 0, and clusters together.
@@ -137,6 +139,7 @@ class EightBits:
         clustered = any(len(values) > 2 * len(np.unique(values)) for values in weights)
         return training(calibrate(Quantize(self.float_layers, keep_zeros=True, keep_clusters=clustered)(model), training.data))
 
+# %% ../../nbs/tfmot/compression.md #be0bb7b4
 @dataclass(frozen=True)
 class Distilled:
     """A step: a smaller network is taught by the one there is.
@@ -169,6 +172,7 @@ class Distilled:
         distiller.compile(training.optimizer(model), student_loss_fn=compile_arguments(model)['loss'], alpha=self.alpha, temperature=self.temperature)
         return compiled_like(training.fit(distiller).student, model)
 
+# %% ../../nbs/tfmot/compression.md #9dc2c3e7
 RECIPES = (EightBits(trained=False),), (EightBits(),), *((Pruned(sparsity), EightBits()) for sparsity in (.5, .8, .9)), (Pruned(.8), Clustered(16), EightBits())
 
 # %% ../../nbs/tfmot/compression.md #05514231
