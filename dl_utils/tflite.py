@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/tflite.html.md"""
 __all__ = ['MODES', 'TOLERANCES', 'CONVOLUTIONS', 'refuse_wrapped', 'function_of', 'load_tflite', 'relative_error', 'inputs_in',
            'shared', 'to_tflite', 'save_tflite', 'Contents', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
 
-# %% ../nbs/tflite.md #905f8c8f
+# %% ../nbs/tflite.md #c8d47498
 import contextlib
 import gc
 import hashlib
@@ -24,9 +24,9 @@ from unittest.mock import patch
 import numpy as np
 
 from .checks import one_of, whole
-from .export import compare, handed_out, in_float32, largest_difference, one_output
+from .export import compare, fed, handed_out, in_float32, in_order, input_names, largest_difference, output_names
 from .keras_module import keras, need
-from .models.surgery import get_all_layers
+from .models.surgery import get_all_layers, one
 
 # %% ../nbs/tflite.md #50b9f465
 def refuse_wrapped(model):
@@ -34,9 +34,9 @@ def refuse_wrapped(model):
     wrapped = next((layer for layer in get_all_layers(model) if hasattr(layer, 'pruning_vars')), None)
     if wrapped is not None: raise ValueError(f"{model.name}: {wrapped.name!r} is still wrapped ({type(wrapped).__name__}); unprune(model), or uncluster(model), gives the plain network; Quantize(keep_zeros=True), or keep_clusters, goes on with that")
 
-# %% ../nbs/tflite.md #ee951949
+# %% ../nbs/tflite.md #ce396040
 def function_of(model):
-    """The network as a TensorFlow function of one array.
+    """The network as a TensorFlow function of its inputs, in the order of `model.inputs`.
 
     Args:
         model: a functional network of known size, on TensorFlow.
@@ -45,43 +45,46 @@ def function_of(model):
         A concrete function. A batch size that isn't known is 1.
 
     Raises:
-        ValueError: the size is not known, it has several inputs or outputs, it computes in float16, is still wrapped for pruning or clustering, or weights aren't finite.
+        ValueError: the size is not known, it computes in float16, is still wrapped for pruning or clustering, or weights aren't finite.
     """
-    one_output(model)
-    shape = tuple(model.inputs[0].shape)
-    if None in shape[1:]: raise ValueError(f'{model.name} takes {shape}; TensorFlow Lite needs one size: fix_size(model, height, width)')
+    shapes = [tuple(x.shape) for x in model.inputs]
+    for shape in shapes:
+        if None in shape[1:]: raise ValueError(f'{model.name} takes {shape}; TensorFlow Lite needs one size: fix_size(model, height, width)')
     in_float32(model)
     refuse_wrapped(model)
     lost = [getattr(weight, 'path', weight.name) for weight in model.weights if not np.isfinite(weight.numpy()).all()]
     if lost: raise ValueError(f'{model.name} has {len(lost)} weights that are not finite ({lost[0]} for one): its training has diverged; go back to weights from before, and train with a smaller learning rate')
     if keras.backend.backend() != 'tensorflow': raise ValueError(f'KERAS_BACKEND={keras.backend.backend()!r}: TensorFlow Lite files are made by TensorFlow; save the network, and load it there')
     tf = need('tensorflow', 'TensorFlow Lite')
-    function = tf.function(lambda x: model(x, training=False), autograph=False)
-    return function.get_concrete_function(tf.TensorSpec((shape[0] or 1, *shape[1:]), model.inputs[0].dtype))
+    function = tf.function(lambda *inputs: model(fed(model, inputs), training=False), autograph=False)
+    return function.get_concrete_function(*(tf.TensorSpec((shape[0] or 1, *shape[1:]), x.dtype, name) for shape, x, name in zip(shapes, model.inputs, input_names(model))))
 
-# %% ../nbs/tflite.md #9c17899a
+# %% ../nbs/tflite.md #779f5644
 def load_tflite(path, threads=None):
-    """A TensorFlow Lite file as a function of one array.
+    """A TensorFlow Lite file as a function.
 
     Args:
         path: of the file.
         threads: how many it may use; None leaves it to the interpreter.
 
     Returns:
-        Function from an array to an array, float too if the file works on whole numbers; a batch of another size than the file's is fed in parts.
+        Function from an array to an array, float too if the file works on whole numbers; a batch of another size than the file's is fed in parts. Where there are several inputs, from
+        a list of arrays, or a dict by name, and where there are several outputs, to a list, in the order of the network's outputs (those of a dict by their sorted keys).
     """
     interpreter = _loaded(path, threads)
     interpreter.allocate_tensors()
-    (start,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
-    count = int(start['shape'][0])
-    def once(x):
-        interpreter.set_tensor(start['index'], _whole_numbers(x, start))
+    starts, ends = interpreter.get_input_details(), interpreter.get_output_details()
+    count, names = int(starts[0]['shape'][0]), [start['name'] for start in starts]
+    def once(inputs):
+        for x, start in zip(inputs, starts): interpreter.set_tensor(start['index'], _whole_numbers(x, start))
         interpreter.invoke()
-        return _real_numbers(interpreter.get_tensor(end['index']), end)
+        return [_real_numbers(interpreter.get_tensor(end['index']), end) for end in ends]
     def run(x):
-        if len(x) == count: return once(x)
-        if len(x) % count: raise ValueError(f'{path} takes {count} pictures at once, not {len(x)}')
-        return np.concatenate([once(x[i:i + count]) for i in range(0, len(x), count)])
+        inputs = in_order(x, names)
+        pictures = len(inputs[0])
+        if pictures % count: raise ValueError(f'{path} takes {count} pictures at once, not {pictures}')
+        parts = [once([x[i:i + count] for x in inputs]) for i in range(0, pictures, count)]
+        return one([np.concatenate(part) for part in zip(*parts)])
     return run
 
 def _loaded(path, threads=None):
@@ -134,12 +137,13 @@ def inputs_in(data, batches=32):
         if isinstance(x, dict): yield {name: np.asarray(part) for name, part in x.items()}
         else: yield [np.asarray(part) for part in x] if isinstance(x, (tuple, list)) else np.asarray(x)
 
-# %% ../nbs/tflite.md #756627ee
-def shared(content):
+# %% ../nbs/tflite.md #c777a0f6
+def shared(content, names=()):
     """A TensorFlow Lite file in which equal arrays are stored once.
 
     Args:
         content: its bytes.
+        names: of its outputs.
 
     Returns:
         The bytes of a file that computes the same.
@@ -151,17 +155,20 @@ def shared(content):
             if key not in known: known[key] = super().CreateNumpyVector(x)
             return known[key]
     builder = Builder(len(content))
-    builder.Finish(tools.convert_bytearray_to_object(bytearray(content)).Pack(builder), file_identifier=b'TFL3')
+    unpacked = tools.convert_bytearray_to_object(bytearray(content))
+    for name, place in zip(names, unpacked.subgraphs[0].outputs): unpacked.subgraphs[0].tensors[place].name = name
+    builder.Finish(unpacked.Pack(builder), file_identifier=b'TFL3')
     return bytes(builder.Output())
 
-# %% ../nbs/tflite.md #0472c6b1
+# %% ../nbs/tflite.md #e7dacc76
 def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None):
     """Write a network as a TensorFlow Lite file, and compare it with the network.
 
     Args:
-        model: a functional network of known size (see [`fix_size`](export.md)), on TensorFlow, of any flavour; one that `Quantize` has made, too.
+        model: a functional network of known size (see [`fix_size`](export.md)), on TensorFlow, of any flavour; one that `Quantize` has made, too. Of several inputs and outputs the file
+            keeps the names.
         path: of the file.
-        representative_data: what 8-bit ranges are found in: some hundred pictures as the network gets them, as for `inputs_in`.
+        representative_data: what 8-bit ranges are found in: some hundred pictures as the network gets them, as for `inputs_in`; for several inputs, batches of lists or dicts of them.
         mode: 'float'; 'dynamic': kernels of 8 bits; 'int8': all of 8 bits. 'auto' is 'int8' for a network that was trained for it, and if there are
             data, else 'float'.
         tolerance: the difference that is still accepted: for 'float' the largest, as a share of the largest output (by default 1e-4), else the `relative_error` (0.05, and 0.1).
@@ -180,10 +187,11 @@ def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None
     if mode == 'int8' and not trained and representative_data is None:
         raise ValueError("mode='int8' finds ranges in representative_data: give some hundred pictures, or a network that Quantize has made")
     if trained and mode != 'int8': raise ValueError(f'mode={mode!r}: {model.name} was trained for 8 bits, and its file is int8')
-    if representative_data is not None and not hasattr(representative_data, '__len__'): representative_data = list(inputs_in(representative_data))  # what can be gone through once
-    content = _convert(function, mode, representative_data if mode == 'int8' and not trained else None)
+    data = None if representative_data is None else [[np.asarray(part) for part in in_order(x, input_names(model))] for x in inputs_in(representative_data)]
+    if data == []: raise ValueError(f'representative_data={type(representative_data).__name__}: there is nothing in it')
+    content = shared(_convert(function, mode, data if mode == 'int8' and not trained else None), output_names(model))
     limit, measure = TOLERANCES[mode]
-    shown = None if representative_data is None else _few(representative_data, function)
+    shown = None if data is None else one([np.resize(x, (start.shape[0], *x.shape[1:])).astype(start.dtype.as_numpy_dtype) for x, start in zip(data[0], function.inputs)])  # as many as it takes at once
     check = lambda new: compare(model, load_tflite(new), limit if tolerance is None else tolerance, pictures=shown, measure=measure)
     handed_out(path, lambda new: Path(new).write_bytes(content), check)
     if trained: _warn_of_float(tflite_contents(path))
@@ -193,27 +201,20 @@ def _warn_of_float(contents):
     if contents.int8_convolutions < 1 and 'CAST' not in contents.operators:  # layers that are to stay float have these around them
         warnings.warn(f'{1 - contents.int8_convolutions:.0%} of the convolutions in {contents.path} compute in float: ranges of outputs are not known; calibrate(model, data) first', stacklevel=3)
 
-def _few(data, function):
-    "As many inputs as the file takes at once"
-    count = function.inputs[0].shape[0]
-    found = next(iter(inputs_in(data)), None)
-    if found is None: raise ValueError(f'representative_data={type(data).__name__}: there is nothing in it')
-    return np.resize(found, (count, *found.shape[1:])).astype('float32')
-
 def _convert(function, mode, data):
     "The bytes of the file"
     tf = need('tensorflow', 'TensorFlow Lite')
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
     converter.experimental_lower_to_saved_model = False
     if mode != 'float': converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if data is not None: converter.representative_dataset = lambda: ([x[None].astype('float32')] for batch in inputs_in(data) for x in batch)
+    if data is not None: converter.representative_dataset = lambda: ([x[None].astype(start.dtype.as_numpy_dtype) for x, start in zip(sample, function.inputs)] for batch in data for sample in zip(*batch))
     logger = tf.get_logger()
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), patch.object(logger, 'level', logging.ERROR):
         warnings.filterwarnings('ignore', message='Statistics for quantized inputs were expected')  # they are in the network
         content = converter.convert()
     del converter
     gc.collect()  # its copies of the graph, with all weights in them: five times the size of the network
-    return shared(content)
+    return content
 
 def save_tflite(model, path, tolerance=1e-4):
     """`to_tflite(model, path, mode='float')`."""
@@ -259,7 +260,7 @@ def tflite_contents(path):
     ends = lambda details: [(tuple(map(int, end['shape'])), np.dtype(end['dtype']).name) for end in details]
     return Contents(str(path), Path(path).stat().st_size, count(operators), count(in_float), share, ends(interpreter.get_input_details()), ends(interpreter.get_output_details()))
 
-# %% ../nbs/tflite.md #841afeb1
+# %% ../nbs/tflite.md #c2a7e6bf
 def evaluate_tflite(path, data, metrics, threads=None):
     """Score a TensorFlow Lite file.
 
@@ -275,13 +276,13 @@ def evaluate_tflite(path, data, metrics, threads=None):
     metrics, run = metrics if isinstance(metrics, (tuple, list)) else [metrics], load_tflite(path, threads)
     for metric in metrics: metric.reset_state()
     for x, y, *weights in (data[i] for i in range(len(data))) if hasattr(data, '__getitem__') else data:
-        answer = run(np.asarray(x))
+        answer = run(x)
         for metric in metrics: metric.update_state(y, answer, *weights)
     found = {metric.name: metric.result() for metric in metrics}
     for metric in metrics: metric.reset_state()  # Keras 2 doesn't before the first use in a model
     return {name: float(x) for key, value in found.items() for name, x in (value.items() if isinstance(value, dict) else [(key, value)])}
 
-# %% ../nbs/tflite.md #cb0d6c84
+# %% ../nbs/tflite.md #ab033462
 def tflite_latency(paths, runs=50, threads=1, seed=0):
     """How long files take for one batch on this CPU.
 
@@ -298,8 +299,7 @@ def tflite_latency(paths, runs=50, threads=1, seed=0):
     interpreters = {path: _loaded(path, threads) for path in paths}
     for path, interpreter in interpreters.items():
         interpreter.allocate_tensors()
-        start, = interpreter.get_input_details()
-        interpreter.set_tensor(start['index'], _whole_numbers(np.random.default_rng(seed).random(start['shape'], 'float32'), start))
+        for start in interpreter.get_input_details(): interpreter.set_tensor(start['index'], _whole_numbers(np.random.default_rng(seed).random(start['shape'], 'float32'), start))
         interpreter.invoke()
         took[path] = np.empty(whole('runs', runs))
     for i in range(runs):
