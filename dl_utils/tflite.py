@@ -6,9 +6,10 @@ Docs: https://nikitashubin.github.io/dl_utils/tflite.html.md"""
 
 # %% auto #0
 __all__ = ['MODES', 'TOLERANCES', 'CONVOLUTIONS', 'refuse_wrapped', 'function_of', 'load_tflite', 'relative_error', 'inputs_in',
-           'shared', 'to_tflite', 'save_tflite', 'Contents', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
+           'inputs_for', 'shared', 'to_tflite', 'save_tflite', 'Contents', 'tflite_contents', 'evaluate_tflite',
+           'tflite_latency']
 
-# %% ../nbs/tflite.md #c8d47498
+# %% ../nbs/tflite.md #43d21ade
 import contextlib
 import gc
 import hashlib
@@ -25,6 +26,7 @@ import numpy as np
 
 from .checks import one_of, whole
 from .export import compare, fed, handed_out, in_float32, in_order, input_names, largest_difference, output_names
+from .files import in_folder
 from .keras_module import keras, need
 from .models.surgery import get_all_layers, one
 
@@ -119,23 +121,34 @@ def relative_error(wanted, got):
 MODES = 'auto', 'float', 'dynamic', 'int8'
 TOLERANCES = dict(float=(1e-4, largest_difference), dynamic=(.05, relative_error), int8=(.1, relative_error))
 
-# %% ../nbs/tflite.md #76fa0419
+# %% ../nbs/tflite.md #32df67c9
 def inputs_in(data, batches=32):
     """The inputs of the first batches of anything that gives them.
 
     Args:
-        data: array of inputs, `(samples, ...)`, which is cut into batches of 8; or a loader, a data set, a list of batches; of `(x, y, ...)` the first part counts.
+        data: array of inputs, `(samples, ...)`, or a dict of them by name, which are cut into batches of 8; or a loader, a data set, a list of batches; of `(x, y, ...)` the first part counts.
         batches: how many at most.
 
     Yields:
         Arrays `(batch, ...)`; lists or dicts of them for networks of several inputs.
     """
     if hasattr(data, 'shape'): data = [data[i:i + 8] for i in range(0, len(data), 8)]
+    if isinstance(data, dict): data = [{name: part[i:i + 8] for name, part in data.items()} for i in range(0, len(next(iter(data.values()))), 8)]
     source = (data[i] for i in range(len(data))) if hasattr(data, '__getitem__') and hasattr(data, '__len__') else iter(data)
     for _, batch in zip(range(batches), source):
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         if isinstance(x, dict): yield {name: np.asarray(part) for name, part in x.items()}
         else: yield [np.asarray(part) for part in x] if isinstance(x, (tuple, list)) else np.asarray(x)
+
+def inputs_for(model, data, batches=32):
+    """The same, one after the other, each as a list in the order of the network's inputs. For a network of several inputs `data` may be what `predict` takes, a list of an array for each of them.
+
+    Raises:
+        ValueError: a batch has other inputs.
+    """
+    names = input_names(model)
+    if len(names) > 1 and isinstance(data, (tuple, list)) and len(data) == len(names) and all(hasattr(part, 'shape') for part in data): data = dict(zip(names, data))
+    return ([np.asarray(part) for part in in_order(x, names)] for x in inputs_in(data, batches))
 
 # %% ../nbs/tflite.md #c777a0f6
 def shared(content, names=()):
@@ -160,7 +173,7 @@ def shared(content, names=()):
     builder.Finish(unpacked.Pack(builder), file_identifier=b'TFL3')
     return bytes(builder.Output())
 
-# %% ../nbs/tflite.md #e7dacc76
+# %% ../nbs/tflite.md #e0183f8e
 def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None):
     """Write a network as a TensorFlow Lite file, and compare it with the network.
 
@@ -168,7 +181,7 @@ def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None
         model: a functional network of known size (see [`fix_size`](export.md)), on TensorFlow, of any flavour; one that `Quantize` has made, too. Of several inputs and outputs the file
             keeps the names.
         path: of the file.
-        representative_data: what 8-bit ranges are found in: some hundred pictures as the network gets them, as for `inputs_in`; for several inputs, batches of lists or dicts of them.
+        representative_data: what 8-bit ranges are found in: some hundred pictures as the network gets them, as for `inputs_in`; for several inputs a list or a dict of arrays, or batches of lists or dicts.
         mode: 'float'; 'dynamic': kernels of 8 bits; 'int8': all of 8 bits. 'auto' is 'int8' for a network that was trained for it, and if there are
             data, else 'float'.
         tolerance: the difference that is still accepted: for 'float' the largest, as a share of the largest output (by default 1e-4), else the `relative_error` (0.05, and 0.1).
@@ -181,17 +194,20 @@ def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None
         RuntimeError: the file answers otherwise than the network; there is no file then.
     """
     one_of('mode', mode, MODES)
+    in_folder(path)
     function = function_of(model)
     trained = any(operation.type.startswith('FakeQuant') for operation in function.graph.get_operations())
     if mode == 'auto': mode = 'int8' if trained or representative_data is not None else 'float'
     if mode == 'int8' and not trained and representative_data is None:
         raise ValueError("mode='int8' finds ranges in representative_data: give some hundred pictures, or a network that Quantize has made")
     if trained and mode != 'int8': raise ValueError(f'mode={mode!r}: {model.name} was trained for 8 bits, and its file is int8')
-    data = None if representative_data is None else [[np.asarray(part) for part in in_order(x, input_names(model))] for x in inputs_in(representative_data)]
-    if data == []: raise ValueError(f'representative_data={type(representative_data).__name__}: there is nothing in it')
-    content = shared(_convert(function, mode, data if mode == 'int8' and not trained else None), output_names(model))
+    if representative_data is not None and not hasattr(representative_data, '__len__'): representative_data = list(inputs_in(representative_data))  # what can be gone through once
+    batches = lambda: inputs_for(model, representative_data)
+    first = None if representative_data is None else next(batches(), None)
+    if representative_data is not None and first is None: raise ValueError(f'representative_data={type(representative_data).__name__}: there is nothing in it')
+    content = shared(_convert(function, mode, batches if mode == 'int8' and not trained else None), output_names(model))
     limit, measure = TOLERANCES[mode]
-    shown = None if data is None else one([np.resize(x, (start.shape[0], *x.shape[1:])).astype(start.dtype.as_numpy_dtype) for x, start in zip(data[0], function.inputs)])  # as many as it takes at once
+    shown = first and one([np.resize(x, (start.shape[0], *x.shape[1:])).astype(start.dtype.as_numpy_dtype) for x, start in zip(first, function.inputs)])  # as many as it takes at once
     check = lambda new: compare(model, load_tflite(new), limit if tolerance is None else tolerance, pictures=shown, measure=measure)
     handed_out(path, lambda new: Path(new).write_bytes(content), check)
     if trained: _warn_of_float(tflite_contents(path))
@@ -201,13 +217,13 @@ def _warn_of_float(contents):
     if contents.int8_convolutions < 1 and 'CAST' not in contents.operators:  # layers that are to stay float have these around them
         warnings.warn(f'{1 - contents.int8_convolutions:.0%} of the convolutions in {contents.path} compute in float: ranges of outputs are not known; calibrate(model, data) first', stacklevel=3)
 
-def _convert(function, mode, data):
+def _convert(function, mode, batches):
     "The bytes of the file"
     tf = need('tensorflow', 'TensorFlow Lite')
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
     converter.experimental_lower_to_saved_model = False
     if mode != 'float': converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if data is not None: converter.representative_dataset = lambda: ([x[None].astype(start.dtype.as_numpy_dtype) for x, start in zip(sample, function.inputs)] for batch in data for sample in zip(*batch))
+    if batches: converter.representative_dataset = lambda: ([x[None].astype(start.dtype.as_numpy_dtype) for x, start in zip(sample, function.inputs)] for batch in batches() for sample in zip(*batch))
     logger = tf.get_logger()
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), patch.object(logger, 'level', logging.ERROR):
         warnings.filterwarnings('ignore', message='Statistics for quantized inputs were expected')  # they are in the network

@@ -111,3 +111,56 @@ def test_odd_networks(python):
 
 def test_the_front_door_chooses_tf_keras(python):
     assert python("import dl_utils.tfmot_utils as door; from dl_utils.keras_utils import keras; print(keras.__name__, door.keras is keras)", "keras") == "tf_keras True"
+
+
+def test_layers_of_users(python):
+    """Layers of the user that stay in float keep their weights and what they are called with, and come back from files; sizes and other whole numbers pass."""
+    assert python("""
+        import warnings
+        import numpy as np, tensorflow as tf
+        from dl_utils.tfmot_utils import Quantize, calibrate, keras, tflite_contents, to_tflite
+        keras.utils.set_random_seed(0)
+        layers = keras.layers
+        pictures, start = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype('float32'), keras.Input((8, 8, 4))
+
+        @keras.utils.register_keras_serializable('test')
+        class Gain(layers.Layer):  # its `build` doesn't say that it was built
+            def build(self, shape): self.gain = self.add_weight(shape=shape[-1:], initializer='ones', name='gain')
+            def call(self, x, power=1.): return self.gain * x ** power
+
+        @keras.utils.register_keras_serializable('test')
+        class Block(layers.Layer):  # its weights come with its first call
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.conv, self.norm, self.drop = layers.Conv2D(4, 3, padding='same'), layers.BatchNormalization(), layers.Dropout(.5)
+            def call(self, x): return self.drop(self.norm(self.conv(x)))
+
+        conv = lambda x, n=4: layers.Conv2D(n, 3, padding='same')(x)
+        inner = keras.Input((8, 8, 4))
+        nested = keras.Model(inner, conv(conv(inner)), name='nested')
+        a, b = layers.Lambda(lambda x: tf.split(x, 2, -1), name='odd')(conv(start))
+        networks = dict(
+            gain=conv(Gain(name='odd')(conv(start), 2.)), block=conv(Block(name='odd')(conv(start))), power=conv(conv(start) ** 2.), mean=conv(tf.reduce_mean(conv(start), [1, 2], True)),
+            attention=layers.MultiHeadAttention(2, 4, name='odd')(*[layers.Reshape((64, 4))(conv(start))] * 2), nested=conv(nested(start)), split=layers.Add()([conv(a), conv(b)]),
+            sized=tf.image.resize(conv(layers.MaxPooling2D()(start)), tf.shape(start)[1:3] * 2), functions=conv(layers.Activation('leaky_relu')(layers.Activation(tf.nn.relu6)(conv(start)))))
+        odd = dict(power=lambda layer: getattr(layer, 'symbol', '') != '' , mean=lambda layer: getattr(layer, 'symbol', '') != '', nested='nested', sized=(), functions=())
+        for name, outputs in networks.items():
+            net = keras.Model(start, outputs, name=name)
+            for weight in net.weights: weight.assign(np.random.default_rng(0).uniform(.3, 1, weight.shape) * np.random.default_rng(1).choice([-1, 1][len(weight.shape) < 2:], weight.shape))
+            quantized = calibrate(Quantize(odd.get(name, 'odd'))(net), pictures)
+            wanted, got = net(pictures).numpy(), quantized(pictures).numpy()
+            assert np.abs(wanted - got).mean() < .02 * np.abs(wanted).max(), (name, np.abs(wanted - got).mean() / np.abs(wanted).max())
+            moving = [w.numpy() for w in quantized.weights if 'moving' in w.name]
+            assert all(np.array_equal(w, v) for w, v in zip(moving, [w.numpy() for w in net.weights if 'moving' in w.name])), name  # calibrating moves no averages, inside of layers either
+            quantized.compile('sgd', 'mse')
+            quantized.fit(pictures, np.zeros_like(wanted), epochs=1, verbose=0)
+            got = quantized(pictures).numpy()
+            for suffix in 'keras', 'h5':
+                with warnings.catch_warnings():
+                    warnings.simplefilter('ignore')
+                    quantized.save(f'net.{suffix}')
+                assert np.array_equal(Quantize.load_model(f'net.{suffix}', safe_mode=False)(pictures), got), (name, suffix)
+            if name == 'functions': assert not tflite_contents(to_tflite(quantized, 'net.tflite')).float_operators
+            if name == 'nested': assert tflite_contents(to_tflite(quantized, 'net.tflite')).float_operators['CONV_2D'] == 2
+        print('kept')
+        """, "tf_keras") == "kept"

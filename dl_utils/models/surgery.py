@@ -9,15 +9,16 @@ __all__ = ['get_all_layers', 'is_nested', 'get_model_elements', 'unused_name', '
            'run_again', 'is_dropout', 'as_layer', 'reapply', 'sources_of', 'edit', 'copy_weights', 'exchange_layers',
            'layers_meant', 'replace_head', 'try_to_unfreeze_layer']
 
-# %% ../../nbs/models/surgery.md #416fa300
+# %% ../../nbs/models/surgery.md #c4e752f3
 import copy
 import difflib
+import importlib
 
 from ..checks import whole
 from ..keras_module import call_again, keras, tensor_source
 from .layers import ArgMax, InferenceModel
 
-# %% ../../nbs/models/surgery.md #149d81a6
+# %% ../../nbs/models/surgery.md #571b0461
 def get_all_layers(model, except_types=None, recursive=True):
     """All layers of a network, in its order.
 
@@ -38,7 +39,7 @@ def get_all_layers(model, except_types=None, recursive=True):
 
 def is_nested(layer):
     """Whether a layer is a network with layers of its own."""
-    return bool(getattr(layer, 'layers', None))
+    return hasattr(layer, 'get_layer') and bool(getattr(layer, 'layers', None))  # layers of users may well call a list of theirs so
 
 # %% ../../nbs/models/surgery.md #fd547635
 def get_model_elements(model, element_name_part=None, element_class=None, recursive=True):
@@ -222,7 +223,7 @@ def copy_weights(source, target):
         values = old.get_weights()
         if [v.shape for v in values] == [tuple(w.shape) for w in new.weights]: new.set_weights(values)
 
-# %% ../../nbs/models/surgery.md #8da8587d
+# %% ../../nbs/models/surgery.md #0aba2acf
 def exchange_layers(model, change):
     """A copy of a functional network with other layers in the place of some; nested networks stay nested, shared layers shared.
 
@@ -233,33 +234,37 @@ def exchange_layers(model, change):
     Returns:
         A new functional network. The weights of what was kept are copied; others are new.
     """
-    config = copy.deepcopy(model.get_config())
-    exchanged = _exchange(config['layers'], model, change)
-    new = type(model).from_config(config)
+    sharing = importlib.import_module(keras.saving.serialize_keras_object.__module__).ObjectSharingScope  # or a layer that stands in two nested networks becomes two
+    own = {type(layer).__name__: type(layer) for layer in get_all_layers(model)}  # they are at hand, whether registered or not
+    with sharing(): config = copy.deepcopy(model.get_config())
+    exchanged = _exchange(config['layers'], model, change, {})
+    with sharing(), keras.utils.custom_object_scope(own): new = type(model).from_config(config)
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
         if id(old) not in exchanged: layer.set_weights(old.get_weights())
     return new
 
-def _exchange(configs, model, change):
-    "Change configurations of a network's layers; gives the ids of those that get others in their place"
+def _exchange(configs, model, change, made):
+    "Change configurations of a network's layers; gives the ids of those that get others in their place. `made` holds what was made for layers"
     layers, exchanged = {layer.name: layer for layer in model.layers}, set()
     for entry in configs:
         layer = layers.get(entry['config'].get('name'))
         if layer is None or isinstance(layer, keras.layers.InputLayer): continue
-        if is_nested(layer): exchanged |= _exchange(entry['config']['layers'], layer, change)
-        elif (other := change(layer)) is not None:
-            entry.update(keras.saving.serialize_keras_object(other))
-            exchanged.add(id(layer))
+        if is_nested(layer): exchanged |= _exchange(entry['config']['layers'], layer, change, made)
+        else:
+            if id(layer) not in made: made[id(layer)] = change(layer)
+            if made[id(layer)] is not None:
+                entry.update(keras.saving.serialize_keras_object(made[id(layer)]))
+                exchanged.add(id(layer))
         entry.pop('build_config', None)  # built by a call, Keras 2 names variables after their layer, and by these names `.h5` files keep an optimizer's
     return exchanged
 
-# %% ../../nbs/models/surgery.md #93acbb20
+# %% ../../nbs/models/surgery.md #ae2aca92
 def layers_meant(model, wish, argument='layers'):
     """The layers of a network that are meant.
 
     Args:
         model: a Keras model.
-        wish: name of a layer or of a class, class, or function that takes a layer and says whether it is meant.
+        wish: name of a layer or of a class, class, or function that takes a layer and says whether it is meant; a nested network of that name stands for all its layers.
         argument: name of the argument that the wish was given for, for the message.
 
     Returns:
@@ -268,13 +273,17 @@ def layers_meant(model, wish, argument='layers'):
     Raises:
         ValueError: none is.
     """
+    if not isinstance(wish, str) and not callable(wish): raise ValueError(f'{argument}={wish!r}: the name of a layer or of a class, a class, or a function of a layer is expected')
     layers = get_all_layers(model)
     classes = sorted({type(layer).__name__ for layer in layers})
     test = (lambda layer: wish in (layer.name, type(layer).__name__)) if isinstance(wish, str) else (lambda layer: isinstance(layer, wish)) if isinstance(wish, type) else wish
-    found = [layer for layer in layers if test(layer)]
+    inside = {id(layer) for part in _nested_in(model) if part.name == wish for layer in get_all_layers(part)}
+    found = [layer for layer in layers if id(layer) in inside or test(layer)]
     if found: return found
-    near = difflib.get_close_matches(wish, [layer.name for layer in layers] + classes, 5, 0) if isinstance(wish, str) else classes
+    near = difflib.get_close_matches(wish, [layer.name for layer in [*layers, *_nested_in(model)]] + classes, 5, 0) if isinstance(wish, str) else classes
     raise ValueError(f"{argument}={wish!r}: no layer of {model.name} is meant; it has {', '.join(map(repr, near))}")
+
+def _nested_in(model): return [part for layer in model.layers if is_nested(layer) for part in (layer, *_nested_in(layer))]
 
 # %% ../../nbs/models/surgery.md #84bdeb4d
 def replace_head(model, filters, activation=None, freeze_nohead_layers=True):

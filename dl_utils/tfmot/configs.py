@@ -220,10 +220,10 @@ class KernelQuantizeConfig(NoOpQuantizeConfig):
     def get_output_quantizers(self, layer): return [RangeQuantizer(self.output_bits, margin=self.margin)] if self.output else []
     def get_config(self): return dict(output=self.output, num_bits=self.num_bits, output_bits=self.output_bits, margin=self.margin, keep_zeros=self.keep_zeros, keep_clusters=self.keep_clusters)
 
-# %% ../../nbs/tfmot/configs.md #45060a7e
+# %% ../../nbs/tfmot/configs.md #bc0f1d28
 def shore(x):
     """A tensor in double precision and back: the same values, but no 8-bit operation of a file reaches across."""
-    return tf.cast(tf.cast(x, 'float64'), x.dtype) if x.dtype == tf.float32 else x
+    return tf.cast(tf.cast(x, 'float64'), x.dtype) if getattr(x, 'dtype', None) == tf.float32 else x
 
 @register
 class IslandQuantizer(RangeQuantizer):
@@ -246,7 +246,7 @@ class FloatQuantizeConfig(OutputQuantizeConfig):
     def get_output_quantizers(self, layer): return [IslandQuantizer(self.num_bits)] if self.output else []
     def get_config(self): return dict(num_bits=self.num_bits, inputs=self.inputs, output=self.output)
 
-# %% ../../nbs/tfmot/configs.md #0ec137b0
+# %% ../../nbs/tfmot/configs.md #2fcbaddb
 _parts = [need(f'tensorflow_model_optimization.python.core.quantization.keras.{name}', 'quantization') for name in ('quantize_wrapper', 'quantize_layer')]
 
 class StockLayer(_parts[0].QuantizeWrapperV2):
@@ -261,22 +261,24 @@ class StockLayer(_parts[0].QuantizeWrapperV2):
 
     def compute_output_shape(self, input_shape): return self.layer.compute_output_shape(input_shape)
 
+    def _inside(self): return getattr(self, '_inner', ()) or tuple(self.layer.weights)  # which some layers have only after their first call
+
     @property
-    def trainable_weights(self): return [v for v in getattr(self, '_inner', ()) if v.trainable and self.layer.trainable]
+    def trainable_weights(self): return [v for v in self._inside() if v.trainable and self.layer.trainable]
 
     @property
     def non_trainable_weights(self):
         trained = set(map(id, self.trainable_weights))
         return [v for v in self._every() if id(v) not in trained]
 
-    def _every(self): return list({id(v): v for v in [*getattr(self, '_inner', ()), *self._trainable_weights, *self._non_trainable_weights]}.values())
+    def _every(self): return list({id(v): v for v in [*self._inside(), *self._trainable_weights, *self._non_trainable_weights]}.values())
 
     def save_own_variables(self, store):
         for i, variable in enumerate(self._every()): store[f'{i}'] = variable.numpy()
 
     def load_own_variables(self, store):
         kernels = [kernel for kernel, *_ in self._weight_vars]
-        made = [*(v for v in self._inner if v.trainable), *kernels, *self._non_trainable_weights]  # as the stock wrapper writes them,
+        made = [*(v for v in self._inside() if v.trainable), *kernels, *self._non_trainable_weights]  # as the stock wrapper writes them,
         loaded = [*kernels, *self._non_trainable_weights]  # and as it does when it was loaded; the layer inside has the others
         for variables in self._every(), made, loaded:
             if len(variables) != len(store.keys()): continue
@@ -293,7 +295,7 @@ class StockInput(_parts[1].QuantizeLayer):
 # A `.keras` file finds the variables of a layer by the name of its class.
 STOCK = dict(QuantizeWrapperV2=type('QuantizeWrapperV2', (StockLayer,), {}), QuantizeLayer=type('QuantizeLayer', (StockInput,), {}))
 
-# %% ../../nbs/tfmot/configs.md #7bfbabb4
+# %% ../../nbs/tfmot/configs.md #a84d30b5
 @register
 class QuantizedLayer(StockLayer):
     """A layer, and what is rounded of it.
@@ -306,13 +308,26 @@ class QuantizedLayer(StockLayer):
     def __init__(self, layer, quantize_config, name=None, **kwargs):
         super().__init__(layer, quantize_config, name=name or layer.name, **kwargs)
         self._activity_regularizer = layer.activity_regularizer  # the layer inside isn't called as a layer, which would see to it
+        self.supports_masking = layer.supports_masking
 
-    def call(self, inputs, *args, training=None, **kwargs):
-        if args:  # the stock wrapper hands on keyword arguments alone
-            names = list(inspect.signature(getattr(self.layer, 'function', self.layer.call)).parameters)
-            kwargs |= zip(names[1:], args)
+    def _names(self): return list(inspect.signature(self.layer.function if hasattr(self.layer, 'symbol') else self.layer.call).parameters)  # an operator's function has a symbol
+
+    def __call__(self, inputs, *args, **kwargs):
+        """The layer's call; all but the first argument by its name, or Keras takes the second for `training`, and writes it into files as that."""
+        return super().__call__(inputs, **dict(zip(self._names()[1:], args)), **kwargs)
+
+    def call(self, inputs, training=None, **kwargs):
+        if 'mask' not in self._names(): kwargs.pop('mask', None)
         if getattr(self.quantize_config, 'inputs', False): inputs = tf.nest.map_structure(shore, inputs)
         return super().call(inputs, training=training, **kwargs)
+
+    @classmethod
+    def from_config(cls, config):
+        layer = config['layer']
+        known = layer.get('registered_name') or layer['class_name']  # by which `.h5` files find a layer of the user's
+        return super().from_config({**config, 'layer': {**layer, 'class_name': known}})
+
+    def compute_mask(self, inputs, mask=None): return self.layer.compute_mask(inputs, mask) if self.layer.supports_masking else None
 
 @register
 class QuantizedInput(StockInput):

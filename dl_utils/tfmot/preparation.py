@@ -7,8 +7,9 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/preparation.html.md"""
 # %% auto #0
 __all__ = ['RULES', 'ENDS', 'FOLDING', 'rule', 'prepare', 'activation_of', 'some', 'put_affine', 'is_affine', 'kind_of', 'folds']
 
-# %% ../../nbs/tfmot/preparation.md #fef60380
+# %% ../../nbs/tfmot/preparation.md #612c2133
 import numpy as np
+import tensorflow as tf
 
 from ..keras_module import keras, tensor_source
 from .rewriting import rewrite, symbolic
@@ -45,7 +46,7 @@ def prepare(model, rules=None):
     """
     return rewrite(model, RULES if rules is None else rules)
 
-# %% ../../nbs/tfmot/preparation.md #d227569b
+# %% ../../nbs/tfmot/preparation.md #95e85fe7
 def activation_of(layer):
     """The name of the activation that is built into a layer; 'linear' if there is none, None if it has no name.
 
@@ -53,15 +54,18 @@ def activation_of(layer):
         layer: of tf_keras.
     """
     function = getattr(layer, 'activation', None)
-    name = 'linear' if function is None else getattr(function, '__name__', None)
-    return name if function is None or getattr(keras.activations, name or '', None) is function else None  # a function of yours may have any name
+    return 'linear' if function is None else next((name for name, known in _NAMED if known is function), None)  # a function of yours may have any name
+
+# Keras has names for some functions of TensorFlow that are none of its own.
+_NAMED = [*((name, value) for name, value in vars(keras.activations).items() if callable(value) and name not in ('get', 'serialize', 'deserialize')),
+          *((name, getattr(tf.nn, name)) for name in ('relu', 'relu6', 'leaky_relu', 'sigmoid', 'tanh', 'softmax', 'gelu', 'elu', 'selu', 'swish', 'softplus', 'softsign'))]
 
 def some(layer, *names):
     """A part of a layer's configuration, for the layer that takes its place."""
     config = layer.get_config()
     return {name: config[name] for name in names}
 
-# %% ../../nbs/tfmot/preparation.md #f32fb430
+# %% ../../nbs/tfmot/preparation.md #e06f6d18
 @rule('__operators__.add', 'math.add')
 def _sum(call): return _written(call, keras.layers.Add, lambda c: (1., c))
 
@@ -78,6 +82,7 @@ def _quotient(call): return _written(call, None, lambda c: (1 / c, 0.)) if symbo
 
 def _written(call, kind, scale_and_offset):
     "A layer of a kind for two tensors; for one and a number, or a number for each channel, scale and offset"
+    if not all(tensor.dtype.is_floating for tensor in call.tensors): return None  # sizes, as of `tf.shape`
     if len(call.tensors) == 2: return kind and call.put(kind(name=call.name), call.tensors)
     others = [value for value in [*call.args, *call.kwargs.values()] if not symbolic(value) and value is not None and not isinstance(value, str)]
     number = np.float64(others[0])

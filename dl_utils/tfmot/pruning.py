@@ -9,7 +9,7 @@ __all__ = ['Sparsity', 'ConstantSparsity', 'PolynomialDecay', 'kernels_of', 'Sta
            'wrap_kernels', 'get_pruning_callbacks', 'SparsitySummaries', 'SparsityReport', 'sparsity_report',
            'kernels_in', 'unprune']
 
-# %% ../../nbs/tfmot/pruning.md #096da3c0
+# %% ../../nbs/tfmot/pruning.md #b825a6ed
 import inspect
 import threading
 import weakref
@@ -25,7 +25,7 @@ from ..models.surgery import exchange_layers, get_all_layers, layers_meant
 from .from_keras_3 import to_tf_keras
 from .quantization import markdown_table
 from .rewriting import copy_of, graph_of, kinds
-from ..training.recompile import compiled_like
+from ..training.recompile import compilable_again, compiled_like
 
 # %% ../../nbs/tfmot/pruning.md #a150ea02
 _SPARSITY = 'tensorflow_model_optimization.python.core.sparsity.keras'
@@ -206,7 +206,7 @@ def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=
     if isinstance(to_prune, keras.layers.Layer) and not isinstance(to_prune, keras.Model): return PrunedLayer(to_prune, **default)
     return wrap_kernels(to_prune, PrunedLayer, default, exclude, per_layer)
 
-# %% ../../nbs/tfmot/pruning.md #8be73142
+# %% ../../nbs/tfmot/pruning.md #fe3d5edb
 def wrap_kernels(model, wrapper, default, exclude=(), per_layer=None):
     """A network whose layers with kernels are wrapped.
 
@@ -221,6 +221,7 @@ def wrap_kernels(model, wrapper, default, exclude=(), per_layer=None):
     """
     model = to_tf_keras(model)
     graph_of(model)  # or it has none
+    compilable_again(model)
     arguments = _arguments_of_layers(model, wrapper, default, exclude, per_layer or {})
     new = exchange_layers(model, lambda layer: wrapper(copy_of(layer), **arguments[id(layer)]) if id(layer) in arguments else None)
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):

@@ -6,9 +6,11 @@ Docs: https://nikitashubin.github.io/dl_utils/training/recompile.html.md"""
 
 # %% auto #0
 __all__ = ['inner_of', 'bring_home', 'is_variable', 'slot_index', 'slot_lists', 'scalars', 'copy_state', 'optimizer_for',
-           'compile_arguments', 'forget_output_names', 'recompile_model', 'compiled_like', 'metrics_in']
+           'compile_arguments', 'forget_output_names', 'recompile_model', 'compiled_like', 'metric_like',
+           'compilable_again', 'optimizer_like', 'metrics_in']
 
-# %% ../../nbs/training/recompile.md #ae0b12be
+# %% ../../nbs/training/recompile.md #44f992f0
+import inspect
 from contextlib import nullcontext
 
 from ..keras_module import is_keras_3, keras
@@ -136,7 +138,7 @@ def recompile_model(model, make_train_function=False):
             keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
     return model
 
-# %% ../../nbs/training/recompile.md #ecb663f8
+# %% ../../nbs/training/recompile.md #56a90624
 def compiled_like(model, other):
     """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if that was not compiled.
 
@@ -156,7 +158,42 @@ def _anew(x):
     "The same with new metrics and optimizers in it"
     if isinstance(x, dict): return {name: _anew(value) for name, value in x.items()}
     if isinstance(x, (list, tuple)): return [_anew(value) for value in x]
-    return type(x).from_config(x.get_config()) if isinstance(x, (keras.metrics.Metric, keras.optimizers.Optimizer)) else x
+    if isinstance(x, keras.metrics.Metric): return metric_like(x)
+    return optimizer_like(x) if isinstance(x, (keras.optimizers.Optimizer, getattr(keras.optimizers.legacy, 'Optimizer', keras.optimizers.Optimizer))) else x
+
+def metric_like(metric):
+    """A new metric like another one, which has seen nothing.
+
+    Many metrics of users have arguments that their `get_config` doesn't know of (Keras itself would make them anew by the defaults); these are looked for among the attributes.
+
+    Raises:
+        ValueError: an argument is found nowhere.
+    """
+    config, arguments = metric.get_config(), inspect.signature(type(metric).__init__).parameters
+    named = [name for name, part in arguments.items() if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY) and name not in ('self', 'dtype')]
+    lost = [name for name in named if name not in config and not hasattr(metric, name)]
+    if lost: raise ValueError(f"metric {metric.name!r} ({type(metric).__name__}) can't be made again: its get_config() does not give {', '.join(map(repr, lost))}, nor has it such an attribute; add it to get_config()")
+    if 'dtype' not in arguments and not any(part.kind is part.VAR_KEYWORD for part in arguments.values()): config.pop('dtype', None)
+    return type(metric).from_config(config | {name: getattr(metric, name) for name in named if name not in config})
+
+def compilable_again(model):
+    """Make sure, before any work, that another model can be compiled as this one.
+
+    Raises:
+        ValueError: one of its metrics can't be made again.
+    """
+    if getattr(model, 'optimizer', None) is not None: _anew([compile_arguments(model).get(name) for name in ('metrics', 'weighted_metrics')])
+
+def optimizer_like(optimizer, **changes):
+    """A new optimizer of the same configuration; a schedule of its learning rate needn't be registered.
+
+    Args:
+        optimizer: any of Keras'.
+        changes: of the configuration.
+    """
+    schedule = getattr(optimizer, '_learning_rate', None)
+    given = dict(learning_rate=schedule) if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) else {}
+    return type(optimizer).from_config(optimizer.get_config() | given | changes)
 
 def metrics_in(x):
     """All metrics in what `compile` takes for them: lists and dicts, nested. Names of metrics aren't found."""
