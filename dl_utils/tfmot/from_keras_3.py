@@ -411,14 +411,14 @@ def finish(made):
         except ValueError as error: raise ValueError(f'the layer {layer.name!r} of the class {type(layer).__name__}: {error}') from error
     for layer, twin in made.networks + made.layers: twin.trainable = layer.trainable  # networks, from outside in, then their layers
 
-# %% ../../nbs/tfmot/from_keras_3.md #6bd0c976
+# %% ../../nbs/tfmot/from_keras_3.md #24dbe4bb
 def difference_of_answers(model, twin, pictures=None):
     """How far the answers of two networks are from each other.
 
     Args:
         model: of Keras 3 or `tf_keras`.
         twin: of `tf_keras`.
-        pictures: what they are given, an array or several; by default noise in [0, 1], 96×128 where sizes are open.
+        pictures: what they are given, an array or several; by default noise in [0, 1], 128×192 where sizes are open.
 
     Returns:
         The largest difference, as a share of the largest output; of classes, a tenth of the share of places.
@@ -428,12 +428,14 @@ def difference_of_answers(model, twin, pictures=None):
     """
     keras_3, tf_keras = both()
     given = _mapped(_noise, _structure(model, 'inputs')) if pictures is None else pictures
-    try: wanted = model(given, training=False)
+    cpu = need('tensorflow', 'tf_keras').device('/CPU:0')  # newer GPUs round what goes into convolutions to 10 bits
+    try:
+        with cpu: wanted = model(given, training=False)
     except Exception as error:
         shapes = _mapped(np.shape, given)
         raise ValueError(f'{model.name} itself{", in Keras 3," * (not isinstance(model, tf_keras.Model))} fails on pictures of the shape {shapes}; give it what it takes: pictures=... ({str(error)[:200]})') from error
     number = np.asarray if isinstance(model, tf_keras.Model) else keras_3.ops.convert_to_numpy
-    wanted, got = _leaves(_mapped(number, wanted)), _leaves(_mapped(np.asarray, twin(given, training=False)))
+    with cpu: wanted, got = _leaves(_mapped(number, wanted)), _leaves(_mapped(np.asarray, twin(given, training=False)))
     return float(max(_difference(*pair) for pair in zip(wanted, got, strict=True)))
 
 def same_answers(model, twin, pictures=None, tolerance=1e-4):
@@ -459,7 +461,7 @@ def _leaves(x):
     return [leaf for y in x for leaf in _leaves(y)] if isinstance(x, list) else [np.asarray(x)]
 
 def _noise(tensor):
-    rng, shape = np.random.default_rng(0), [n or default for n, default in zip(tensor.shape, itertools.chain((1, 96, 128, 3), itertools.repeat(8)))]
+    rng, shape = np.random.default_rng(0), [n or default for n, default in zip(tensor.shape, itertools.chain((1, 128, 192, 3), itertools.repeat(8)))]
     dtype = np.dtype(getattr(tensor.dtype, 'as_numpy_dtype', tensor.dtype))  # Keras 3 has a name, Keras 2 a type of TensorFlow
     return rng.random(shape, 'float32') if 'float' in dtype.name else rng.integers(0, 2, shape).astype(dtype)
 

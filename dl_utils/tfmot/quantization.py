@@ -9,7 +9,7 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'NOISE', '
            'annotate', 'wrap', 'calibrate', 'quiet', 'forget_ranges', 'quantized_layers', 'same_outputs', 'Quantize',
            'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #10ee4f62
+# %% ../../nbs/tfmot/quantization.md #d8921879
 import io
 import re
 import sys
@@ -22,7 +22,7 @@ from unittest.mock import patch
 import tensorflow as tf
 
 from ..checks import one_of, whole
-from ..export import fed, in_float32, on_cpu
+from ..export import fed, in_float32
 from ..keras_module import keras, need, tensor_source
 from ..models.surgery import all_tensors, get_all_layers, key_of, layers_meant, run_again
 from ..patching import patch_to
@@ -244,21 +244,22 @@ def quantized_layers(model):
     """The layers of a network that round, wrapped ones of stock tensorflow-model-optimization too."""
     return [layer for layer in get_all_layers(model) if hasattr(layer, 'quantize_config') and hasattr(layer, 'layer') or hasattr(layer, 'quantizer')]
 
-# %% ../../nbs/tfmot/quantization.md #c7086944
-def same_outputs(model, prepared, tolerance=1e-4):
+# %% ../../nbs/tfmot/quantization.md #fac9553e
+def same_outputs(model, prepared, tolerance=1e-4, pictures=None):
     """Make sure that a prepared network gives what the network gives.
 
     Args:
-        model, prepared: functional networks; they are fed noise, as in [`difference_of_answers`](from_keras_3.md).
+        model, prepared: functional networks.
         tolerance: largest difference, as a share of the largest output.
+        pictures: what they are fed; noise, if nothing else is given, as in [`difference_of_answers`](from_keras_3.md).
 
     Raises:
         RuntimeError: they differ.
     """
-    with quiet(model, prepared), on_cpu(): difference = difference_of_answers(graph_of(model), prepared)
+    with quiet(model, prepared): difference = difference_of_answers(graph_of(model), prepared, pictures)
     if not difference <= tolerance: raise RuntimeError(f'{model.name} and what was prepared of it differ by {difference:.2g} of the largest output: a rule does not compute the same; rules={{kind: lambda call: call.keep()}} leaves a kind of layer as it is')
 
-# %% ../../nbs/tfmot/quantization.md #4eb37926
+# %% ../../nbs/tfmot/quantization.md #1001feed
 class Quantize:
     """Make a network of tf_keras one that is trained for 8 bits.
 
@@ -270,12 +271,13 @@ class Quantize:
         rules: dict from class name to a rule as in [preparation](preparation.md), in addition to those.
         keep_zeros: whether weights that are 0 stay 0, as those of a [pruned](pruning.md) network should.
         keep_clusters: whether weights that are equal stay equal, too, as those of a [clustered](clustering.md) network should.
+        pictures: by which what was prepared is compared with the network, as it takes them; by default noise in [0, 1], 128×192 where sizes are open.
 
     `Quantize()(model)` gives the network that rounds; `annotate(model)` the one that only says what will be rounded, `apply(annotated)` what becomes of it. What was decided is
     in `decisions`, a list of `Decision(layer, kind, config, why)`; `report()` shows it.
     """
-    def __init__(self, float_layers=(), num_bits=8, output_bits=8, configs=None, rules=None, keep_zeros=False, keep_clusters=False):
-        self.keep_zeros, self.keep_clusters = bool(keep_zeros), bool(keep_clusters)
+    def __init__(self, float_layers=(), num_bits=8, output_bits=8, configs=None, rules=None, keep_zeros=False, keep_clusters=False, pictures=None):
+        self.keep_zeros, self.keep_clusters, self.pictures = bool(keep_zeros), bool(keep_clusters), pictures
         self.float_layers = float_layers if isinstance(float_layers, (tuple, list, set)) else [float_layers]
         self.num_bits, self.output_bits = one_of('num_bits', num_bits, BITS), one_of('output_bits', output_bits, BITS)
         self.configs, self.rules, self.decisions = dict(configs or {}), RULES | (rules or {}), None
@@ -293,13 +295,13 @@ class Quantize:
             TypeError: it is no network that can be read.
             ValueError: it holds layers that nothing is known about, is quantized already, or has no layer that is to stay float.
         """
-        model = to_tf_keras(model)
+        model = to_tf_keras(model, pictures=self.pictures)
         compilable_again(model)
         return compiled_like(wrap(self._decide(model), self.decisions), model)
 
     def annotate(self, model):
         """The prepared network with annotated layers."""
-        return annotate(self._decide(to_tf_keras(model)), self.decisions)
+        return annotate(self._decide(to_tf_keras(model, pictures=self.pictures)), self.decisions)
 
     def apply(self, annotated):
         """The quantized network of an annotated one."""
@@ -320,7 +322,7 @@ class Quantize:
         self._check_names(model, prepared)
         configs = {name: type(config).from_config(config.get_config()) for name, config in self.configs.items()}
         self.decisions = decide(prepared, [name for name, source in sources_in(prepared).items() if id(source) in chosen], configs, self.num_bits, self.output_bits)
-        same_outputs(model, prepared)
+        same_outputs(model, prepared, pictures=self.pictures)
         for config in (decision.config for decision in self.decisions):
             if isinstance(config, KernelQuantizeConfig): config.keep_zeros, config.keep_clusters = config.keep_zeros or self.keep_zeros, config.keep_clusters or self.keep_clusters
         return prepared
