@@ -6,11 +6,14 @@ import pytest
 FAMILIES = ["MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50", "ResNet50V2", "DenseNet121", "VGG16", "Xception", "InceptionV3",
             "InceptionResNetV2", "NASNetMobile", "ConvNeXtTiny", "RegNetX002", "RegNetY002", "ResNetRS50"]  # the smallest of each
 
+SMALLER = {"NASNetMobile": "import tf_keras; from tf_keras.src.applications.nasnet import NASNet; "  # one cell where the constructor puts four: the same layers, but thrice as quick
+                           "tf_keras.applications.NASNetMobile = lambda **options: NASNet(penultimate_filters=1056, num_blocks=1, stem_block_filters=32, skip_reduction=False, **options); "}
+
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_quantized(python, name):
     """Wrapped, trained a step, saved, loaded in another process, and converted to a file of 8 bits that answers like the network; and pruned."""
-    show = "import json; from dl_utils.tfmot.applications import *; print(json.dumps({}))"
+    show = SMALLER.get(name, "") + "import json; from dl_utils.tfmot.applications import *; print(json.dumps({}))"
     tried, pruned = json.loads(python(show.format(f"[try_application({name!r}), prune_application({name!r})]"), "tf_keras").splitlines()[-1])
     row = tried | json.loads(python(show.format(f"reload_application({name!r})"), "tf_keras").splitlines()[-1])
     assert row["int8"] == 1 and row["from_float"] < .05 and row["from_quantized"] < .05 and row["ratio"] < .33, row
