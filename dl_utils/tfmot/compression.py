@@ -8,8 +8,9 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/compression.html.md"""
 __all__ = ['RECIPES', 'Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'told',
            'Compression']
 
-# %% ../../nbs/tfmot/compression.md #ed32acb1
+# %% ../../nbs/tfmot/compression.md #a4708c53
 import gzip
+import inspect
 import json
 import re
 import shutil
@@ -252,21 +253,22 @@ def _rounds(model): return any(hasattr(layer, 'quantize_config') for layer in mo
 def _name(steps): return ', '.join(str(getattr(step, '__name__', step)) for step in steps) or 'float'
 def _slug(name): return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
-# %% ../../nbs/tfmot/compression.md #b70debab
+# %% ../../nbs/tfmot/compression.md #ab8a171d
 def told(x):
     """What something is, in words and numbers that are the same in each process: values, arguments, and the code of functions."""
-    if isinstance(x, dict): return {str(name): told(value) for name, value in x.items()}
+    if isinstance(x, dict): return {str(name): told(value) for name, value in x.items() if name != 'code' and not (name == 'function' and 'function_type' in x)}  # Lambda's, which knows its file
     if isinstance(x, (list, tuple)): return [told(value) for value in x]
+    if isinstance(x, (np.ndarray, np.generic)): return x.item() if x.size == 1 else _print_of([x])
     if x is None or isinstance(x, (str, bool, int, float)): return x
     if isinstance(x, type): return f'{x.__module__}.{x.__qualname__}'
     if is_dataclass(x): return [type(x).__name__, {field.name: told(getattr(x, field.name)) for field in fields(x)}]
     if hasattr(x, 'get_config') and not isinstance(x, keras.Model): return [type(x).__name__, told(x.get_config())]
     code = getattr(getattr(x, '__func__', x), '__code__', None)
     if code is None: return f'{type(x).__module__}.{type(x).__qualname__}'
-    held = [cell.cell_contents for cell in x.__closure__ or ()]
+    held = inspect.getclosurevars(x).nonlocals.values()
     return [x.__name__, zlib.crc32(repr(_of_code(code)).encode()), told(x.__defaults__), told([part for part in held if isinstance(part, (str, bool, int, float, tuple, list, dict))])]
 
-def _of_code(code): return code.co_code, code.co_names, [_of_code(part) if hasattr(part, 'co_code') else part for part in code.co_consts]
+def _of_code(code): return code.co_code, code.co_names, [_of_code(part) if hasattr(part, 'co_code') else sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in code.co_consts]
 
 def _mark_steps(folder, steps, write=False):
     "Note what a network is made by; raises an error if one of this name was made by something else"
@@ -277,11 +279,11 @@ def _mark_steps(folder, steps, write=False):
         if write and not path.exists():
             with replaced(path) as new: Path(new).write_text(now)
 
-# %% ../../nbs/tfmot/compression.md #bdf6de3d
+# %% ../../nbs/tfmot/compression.md #d0004738
 def _own(folder, model, training):
     "The folder, if what is in it comes of this network and this training"
     folder, given = in_folder(folder, 'folder'), compile_arguments(model)
-    mark = json.dumps(dict(weights=_print_of(model.get_weights()), graph=zlib.crc32(model.to_json().encode()), loss=told(given['loss']), optimizer=given['optimizer'].get_config(),
+    mark = json.dumps(dict(weights=_print_of(model.get_weights()), graph=zlib.crc32(json.dumps(told(model.get_config())).encode()), loss=told(given['loss']), optimizer=given['optimizer'].get_config(),
                            epochs=training.epochs, learning_rate=training.learning_rate, batches=len(training.data), files=_print_of_files(training.data)), default=str)
     folder.mkdir(exist_ok=True)
     made_of = folder / 'made_of.json'
