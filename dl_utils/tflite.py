@@ -36,7 +36,7 @@ def refuse_wrapped(model):
     wrapped = next((layer for layer in get_all_layers(model) if hasattr(layer, 'pruning_vars')), None)
     if wrapped is not None: raise ValueError(f"{model.name}: {wrapped.name!r} is still wrapped ({type(wrapped).__name__}); unprune(model), or uncluster(model), gives the plain network; Quantize(keep_zeros=True), or keep_clusters, goes on with that")
 
-# %% ../nbs/tflite.md #ce396040
+# %% ../nbs/tflite.md #e84f0c32
 def function_of(model):
     """The network as a TensorFlow function of its inputs, in the order of `model.inputs`.
 
@@ -47,8 +47,10 @@ def function_of(model):
         A concrete function. A batch size that isn't known is 1.
 
     Raises:
+        TypeError: it is no network, or its inputs are not known.
         ValueError: the size is not known, it computes in float16, is still wrapped for pruning or clustering, or weights aren't finite.
     """
+    if not getattr(model, 'inputs', None): raise TypeError(f'model={model!r}: a network of known inputs is expected, a functional or built one; keras.models.load_model(path) loads one from a file')
     shapes = [tuple(x.shape) for x in model.inputs]
     for shape in shapes:
         if None in shape[1:]: raise ValueError(f'{model.name} takes {shape}; TensorFlow Lite needs one size: fix_size(model, height, width)')
@@ -61,7 +63,7 @@ def function_of(model):
     function = tf.function(lambda *inputs: model(fed(model, inputs), training=False), autograph=False)
     return function.get_concrete_function(*(tf.TensorSpec((shape[0] or 1, *shape[1:]), x.dtype, name) for shape, x, name in zip(shapes, model.inputs, input_names(model))))
 
-# %% ../nbs/tflite.md #779f5644
+# %% ../nbs/tflite.md #6f4afbf8
 def load_tflite(path, threads=None):
     """A TensorFlow Lite file as a function.
 
@@ -83,6 +85,8 @@ def load_tflite(path, threads=None):
         return [_real_numbers(interpreter.get_tensor(end['index']), end) for end in ends]
     def run(x):
         inputs = in_order(x, names)
+        for x, start in zip(map(np.asarray, inputs), starts):
+            if x.shape[1:] != tuple(start['shape'][1:]): raise ValueError(f"{path} takes batches of {tuple(map(int, start['shape'][1:]))} for {start['name']!r}, not {x.shape}; one picture alone is picture[None]")
         pictures = len(inputs[0])
         if pictures % count: raise ValueError(f'{path} takes {count} pictures at once, not {pictures}')
         parts = [once([x[i:i + count] for x in inputs]) for i in range(0, pictures, count)]

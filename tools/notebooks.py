@@ -380,6 +380,7 @@ def demo():
         for path in shown: shutil.move(made / path.name, path)
     print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
     print("\n".join(f"  {path.relative_to(ROOT)}" for path in shown))
+    print(f"Look at demo/{Path(DEMO).name}.html first. With pictures of yours: make demo DATA=folder. A smaller network: nbs/tutorials/02_compression.md")
 
 
 def published(md, run=True):

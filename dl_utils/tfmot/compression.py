@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/compression.html.md"""
 __all__ = ['RECIPES', 'Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'told',
            'Compression']
 
-# %% ../../nbs/tfmot/compression.md #a4708c53
+# %% ../../nbs/tfmot/compression.md #7c0dcda1
 import gzip
 import inspect
 import json
@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tqdm.auto import tqdm
 
 from ..checks import above, between, whole
@@ -176,7 +177,7 @@ class Distilled:
 # %% ../../nbs/tfmot/compression.md #9dc2c3e7
 RECIPES = (EightBits(trained=False),), (EightBits(),), *((Pruned(sparsity), EightBits()) for sparsity in (.5, .8, .9)), (Pruned(.8), Clustered(16), EightBits())
 
-# %% ../../nbs/tfmot/compression.md #1c66b7cc
+# %% ../../nbs/tfmot/compression.md #e0bf0042
 Compressed = namedtuple('Compressed', 'recipe score size whole sparsity milliseconds spread path')
 
 def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folder='compressed', epochs=10, learning_rate=None, runs=30, show=True):
@@ -187,7 +188,7 @@ def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folde
         data: `(train, test)`, two loaders, or what else `fit` takes that has a length; files are scored on the second.
         recipes: lists of steps: `Pruned`, `Clustered`, `Distilled`, `EightBits`, or functions of a network and a `Training`.
         min_score: the smallest that is accepted; None for that of the float file less 0.01.
-        metric: a metric of tf_keras, the larger the better; None for the first that the network was compiled with.
+        metric: a metric of tf_keras, the larger the better; None for the first object that the network was compiled with, or the accuracy if it was compiled with 'accuracy' alone.
         folder: where networks, files and results are kept.
         epochs, learning_rate: of each step, as of `Training`.
         runs: of each file, for its time.
@@ -201,6 +202,7 @@ def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folde
     """
     model = to_tf_keras(model)
     graph_of(model)  # or it has none
+    if len(model.outputs) > 1: raise ValueError(f'{model.name} has {len(model.outputs)} outputs ({", ".join(model.output_names)}); a network of one is compressed: keras.Model(model.input, model.outputs[0]), compiled')
     recipes, metric = _named(recipes), _metric_of(model, metric)
     train, test = _two(data)
     whole('runs', runs)
@@ -279,7 +281,7 @@ def _mark_steps(folder, steps, write=False):
         if write and not path.exists():
             with replaced(path) as new: Path(new).write_text(now)
 
-# %% ../../nbs/tfmot/compression.md #d0004738
+# %% ../../nbs/tfmot/compression.md #eb0a3966
 def _own(folder, model, training):
     "The folder, if what is in it comes of this network and this training"
     folder, given = in_folder(folder, 'folder'), compile_arguments(model)
@@ -321,12 +323,27 @@ def _named(recipes):
     return {_name(recipe): recipe for recipe in every}
 
 def _metric_of(model, metric):
-    found = metric or next(iter(metrics_in(compile_arguments(model).get('metrics'))), None)
-    if not isinstance(found, keras.metrics.Metric): raise ValueError(f'metric={metric!r}: a metric of {keras.__name__} is expected, an object, or a network that was compiled with one')
+    compiled = compile_arguments(model)
+    given = [compiled.get(name) for name in ('metrics', 'weighted_metrics')]
+    names = [name for name in tf.nest.flatten(given) if isinstance(name, str)]
+    found = metric or next(iter(metrics_in(given)), None)
+    if found in ('accuracy', 'acc') or found is None and {'accuracy', 'acc'} & {*names}: found = _accuracy(model, compiled['loss'])
+    if not isinstance(found, keras.metrics.Metric):
+        told = f'the network was compiled with the name{"s" * (len(names) > 1)} {", ".join(map(repr, names))}, but scoring files takes an object' if names and metric is None else 'an object is expected'
+        raise ValueError(f"metric={metric!r}: {told}: metric=MeanIoU(classes), or a metric of {keras.__name__} like keras.metrics.MeanAbsoluteError()")
     if isinstance(found.result(), dict): raise ValueError(f'metric={found.name!r} gives several numbers ({", ".join(found.result())}); one that gives one is expected')
     return metric_like(found)
 
+def _accuracy(model, loss):
+    "What 'accuracy' means, as Keras reads it"
+    if model.output_shape[-1] == 1: return keras.metrics.BinaryAccuracy(name='accuracy')
+    sparse = 'sparse' in str(getattr(loss, 'name', getattr(loss, '__name__', loss))).lower()
+    return (keras.metrics.SparseCategoricalAccuracy if sparse else keras.metrics.CategoricalAccuracy)(name='accuracy')
+
 def _two(data):
+    for part in data if isinstance(data, (tuple, list)) else ():
+        if isinstance(part, (tuple, list)) and all(hasattr(array, 'shape') for array in part):
+            raise ValueError('data: arrays are given, but batches are expected; tf.data.Dataset.from_tensor_slices((x, y)).batch(8) makes them, for train and for test')
     if isinstance(data, (tuple, list)) and len(data) == 2: return data
     raise ValueError(f'data={type(data).__name__}: (train, test), two loaders, are expected; loader.split(.8) makes them of one')
 

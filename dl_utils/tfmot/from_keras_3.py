@@ -291,7 +291,7 @@ def _statistics(layer):
                       f'call finalize_state() of this layer first, if the weights are right', stacklevel=2)
     return used
 
-# %% ../../nbs/tfmot/from_keras_3.md #c28604db
+# %% ../../nbs/tfmot/from_keras_3.md #11e4170a
 def layer_twin(layer, made):
     """The twin of a layer, of an operation or of a nested network, to be called with symbolic tensors of Keras 2.
 
@@ -307,6 +307,7 @@ def layer_twin(layer, made):
     keras_3, _ = both()
     if not isinstance(layer, keras_3.layers.Layer): return operation_twin(layer, made.free)
     if is_nested(layer) and getattr(layer, 'inputs', None): return network_twin(layer, made)
+    if type(layer) is keras_3.layers.Lambda: return both()[1].layers.Lambda(layer.function, arguments=layer.arguments, name=layer.name)  # the function computes on TensorFlow's tensors in both
     description = keras_3.saving.serialize_keras_object(layer)
     activation = description['config'].get('activation')
     if activation not in NEW_ACTIVATIONS if isinstance(activation, str) else True: return _noted(layer, object_twin(description), made)
@@ -361,7 +362,7 @@ def _mapped(function, tensors):
     if isinstance(tensors, dict): return {key: _mapped(function, t) for key, t in tensors.items()}
     return [_mapped(function, t) for t in tensors] if isinstance(tensors, (list, tuple)) else function(tensors)
 
-# %% ../../nbs/tfmot/from_keras_3.md #3b1fc437
+# %% ../../nbs/tfmot/from_keras_3.md #4af9ccb1
 class NoTwin(ValueError):
     """A layer of Keras 3 that `tf_keras` has nothing for."""
 
@@ -386,7 +387,7 @@ def _twin_of(layer, made, model, read=''):
 def _no_twin(layer, model, read, error):
     cls, keras_3 = type(layer), both()[0]
     return (f"{model.name}: the layer {layer.name!r} of the class {cls.__module__}.{cls.__name__}{f', which reads {read},' * bool(read)} has no twin in tf_keras ({error}). "
-            f"Write that part with layers that both have; or give its twin: to_tf_keras(model, twins={{{cls.__name__}: function of the layer that gives one of tf_keras}}); "
+            f"Write that part with layers that both have; or give its twin, and go on with what comes: model = to_tf_keras(model, twins={{{cls.__name__}: function of the layer that gives one of tf_keras}}); "
             f"or register one: @tf_keras.utils.register_keras_serializable, by the name {keras_3.saving.get_registered_name(cls)!r}")
 
 def _call(tensor, known, made, model):
