@@ -41,7 +41,7 @@ def fix_size(model, height, width, batch_size=1):
                          'input_shape=(None, None, 3), and it can be fixed to any size')
     return reapply(model, keras.Input(shape, batch_size=whole('batch_size', batch_size)))
 
-# %% ../nbs/export.md #3c0dde01
+# %% ../nbs/export.md #a37cd000
 def input_names(model):
     """How the inputs of a functional network are called: by the keys of the dict that it takes, else by its input layers."""
     return _names(model.inputs, lambda: model.input)
@@ -59,14 +59,14 @@ def in_order(x, names):
     """The inputs of a network as a list.
 
     Args:
-        x: an array; for several inputs a list of them, or a dict by name.
+        x: an array; for several inputs a list of them, or a dict by name, which may hold more.
         names: of the inputs, in their order.
 
     Raises:
         ValueError: others are given.
     """
-    if isinstance(x, dict) and set(x) == set(names): return [x[name] for name in names]
-    if not isinstance(x, dict) and len(names) == 1: return [x]
+    if isinstance(x, dict) and set(x) >= set(names): return [x[name] for name in names]
+    if not isinstance(x, dict) and len(names) == 1: return [x[0] if isinstance(x, (tuple, list)) and len(x) == 1 and hasattr(x[0], 'shape') else x]
     if isinstance(x, (tuple, list)) and len(x) == len(names): return list(x)
     given = f'a dict of {", ".join(map(repr, sorted(x)))}' if isinstance(x, dict) else f'a {type(x).__name__}' + (f' of {len(x)}' if hasattr(x, '__len__') else '')
     raise ValueError(f"inputs={given}: {len(names)} are taken, as a list or a dict: {', '.join(map(repr, names))}")
@@ -81,7 +81,7 @@ def flat(outputs):
     if isinstance(outputs, dict): return [y for key in sorted(outputs) for y in flat(outputs[key])]
     return [y for part in outputs for y in flat(part)] if isinstance(outputs, (tuple, list)) else [outputs]
 
-# %% ../nbs/export.md #776707e2
+# %% ../nbs/export.md #dd250167
 def largest_difference(wanted, got):
     """The largest difference of two arrays, as a share of the largest value, infinite where there is no number; of classes, the share of pixels that differ."""
     if wanted.dtype.kind in 'iub': return np.mean(wanted != got)
@@ -111,7 +111,7 @@ def compare(model, run, tolerance=1e-4, seed=0, pictures=None, measure=largest_d
     shapes = [[y.shape for y in outputs] for outputs in (wanted, got)]
     if shapes[0] != shapes[1]:
         raise RuntimeError(f"{model.name} gives {', '.join(map(str, shapes[0]))}, but its converted form {', '.join(map(str, shapes[1]))}; the file is not usable")
-    difference = max(map(measure, wanted, got))
+    difference = np.max([measure(*pair) for pair in zip(wanted, got)])  # of what is no number, none
     if difference <= tolerance: return float(difference)
     raise RuntimeError(f'{model.name} and its converted form differ by {difference:.2g} (tolerance={tolerance}); the file is not usable')
 

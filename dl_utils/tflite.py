@@ -177,7 +177,7 @@ def shared(content, names=()):
     builder.Finish(unpacked.Pack(builder), file_identifier=b'TFL3')
     return bytes(builder.Output())
 
-# %% ../nbs/tflite.md #e0183f8e
+# %% ../nbs/tflite.md #81a579f1
 def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None):
     """Write a network as a TensorFlow Lite file, and compare it with the network.
 
@@ -205,7 +205,7 @@ def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None
     if mode == 'int8' and not trained and representative_data is None:
         raise ValueError("mode='int8' finds ranges in representative_data: give some hundred pictures, or a network that Quantize has made")
     if trained and mode != 'int8': raise ValueError(f'mode={mode!r}: {model.name} was trained for 8 bits, and its file is int8')
-    if representative_data is not None and not hasattr(representative_data, '__len__'): representative_data = list(inputs_in(representative_data))  # what can be gone through once
+    if representative_data is not None and not hasattr(representative_data, '__len__'): representative_data = [(x,) for x in inputs_in(representative_data)]  # what can be gone through once
     batches = lambda: inputs_for(model, representative_data)
     first = None if representative_data is None else next(batches(), None)
     if representative_data is not None and first is None: raise ValueError(f'representative_data={type(representative_data).__name__}: there is nothing in it')

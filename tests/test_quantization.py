@@ -141,10 +141,11 @@ def test_layers_of_users(python):
         conv = lambda x, n=4: layers.Conv2D(n, 3, padding='same')(x)
         inner = keras.Input((8, 8, 4))
         nested = keras.Model(inner, conv(conv(inner)), name='nested')
-        a, b = layers.Lambda(lambda x: tf.split(x, 2, -1), name='odd')(conv(start))
+        halve = lambda name: layers.Lambda(lambda x: tf.split(x, 2, -1), name=name)(conv(start))
+        a, b = halve('odd')
         networks = dict(
             gain=conv(Gain(name='odd')(conv(start), 2.)), block=conv(Block(name='odd')(conv(start))), power=conv(conv(start) ** 2.), mean=conv(tf.reduce_mean(conv(start), [1, 2], True)),
-            attention=layers.MultiHeadAttention(2, 4, name='odd')(*[layers.Reshape((64, 4))(conv(start))] * 2), nested=conv(nested(start)), split=layers.Add()([conv(a), conv(b)]),
+            attention=layers.MultiHeadAttention(2, 4, name='odd')(*[layers.Reshape((64, 4))(conv(start))] * 2), nested=conv(nested(start)), split=layers.Add()([conv(a), conv(b)]), half=conv(halve('odd')[1]),
             sized=tf.image.resize(conv(layers.MaxPooling2D()(start)), tf.shape(start)[1:3] * 2), functions=conv(layers.Activation('leaky_relu')(layers.Activation(tf.nn.relu6)(conv(start)))))
         odd = dict(power=lambda layer: getattr(layer, 'symbol', '') != '' , mean=lambda layer: getattr(layer, 'symbol', '') != '', nested='nested', sized=(), functions=())
         for name, outputs in networks.items():

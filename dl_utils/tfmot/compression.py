@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/compression.html.md"""
 __all__ = ['RECIPES', 'Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'told',
            'Compression']
 
-# %% ../../nbs/tfmot/compression.md #7c0dcda1
+# %% ../../nbs/tfmot/compression.md #15bb2d52
 import gzip
 import inspect
 import json
@@ -25,6 +25,7 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from ..checks import above, between, whole
+from ..data import SegDataLoader
 from ..distillation import Distiller
 from ..files import in_folder, replaced
 from ..keras_module import keras, need
@@ -38,7 +39,7 @@ from .rewriting import graph_of
 from ..training.recompile import compilable_again, compile_arguments, compiled_like, metric_like, metrics_in, optimizer_like
 from ..training.resume import ResumableRun
 
-# %% ../../nbs/tfmot/compression.md #5f0bd61a
+# %% ../../nbs/tfmot/compression.md #3b5c1e83
 @dataclass
 class Training:
     """How steps train: `training(model, callbacks)` does it, and gives the model back.
@@ -63,7 +64,9 @@ class Training:
         """An optimizer as that of a model, whose learning rate falls to 0."""
         old = compile_arguments(model)['optimizer']
         schedule = getattr(old, '_learning_rate', None)
-        first = float(schedule(0) if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) else old.get_config()['learning_rate'])
+        given = old.get_config()['learning_rate']
+        if isinstance(given, dict) and schedule is None: schedule = keras.optimizers.schedules.deserialize(given)  # of old optimizers
+        first = float(schedule(0) if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) else given)
         return optimizer_like(old, learning_rate=keras.optimizers.schedules.CosineDecay(first if self.learning_rate is None else self.learning_rate, self.steps))
 
     def fit(self, model, callbacks=()):
@@ -177,7 +180,7 @@ class Distilled:
 # %% ../../nbs/tfmot/compression.md #9dc2c3e7
 RECIPES = (EightBits(trained=False),), (EightBits(),), *((Pruned(sparsity), EightBits()) for sparsity in (.5, .8, .9)), (Pruned(.8), Clustered(16), EightBits())
 
-# %% ../../nbs/tfmot/compression.md #e0bf0042
+# %% ../../nbs/tfmot/compression.md #da35b9fe
 Compressed = namedtuple('Compressed', 'recipe score size whole sparsity milliseconds spread path')
 
 def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folder='compressed', epochs=10, learning_rate=None, runs=30, show=True):
@@ -203,8 +206,8 @@ def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folde
     model = to_tf_keras(model)
     graph_of(model)  # or it has none
     if len(model.outputs) > 1: raise ValueError(f'{model.name} has {len(model.outputs)} outputs ({", ".join(model.output_names)}); a network of one is compressed: keras.Model(model.input, model.outputs[0]), compiled')
-    recipes, metric = _named(recipes), _metric_of(model, metric)
-    train, test = _two(data)
+    recipes, (train, test) = _named(recipes), _two(data)
+    metric = _metric_of(model, metric, test)
     whole('runs', runs)
     if min_score is not None: min_score = between('min_score', min_score, -np.inf, np.inf)
     compilable_again(model)
@@ -232,7 +235,7 @@ def _row(name, steps, model, training, test, metric, folder, judged):
         net = _network(model, steps, training, folder)
         mode = getattr(steps[-1], 'mode', 'auto') if steps else 'auto'
         if not _rounds(net) and mode == 'auto': mode = 'float'
-        to_tflite(net, path, list(inputs_in(training.data)), mode, tolerance=None if mode == 'float' else float('inf'))  # the score says what became of it
+        to_tflite(net, path, [(x,) for x in inputs_in(training.data)], mode, tolerance=None if mode == 'float' else float('inf'))  # the score says what became of it
         size = len(gzip.compress(path.read_bytes(), mtime=0))
         row = dict(score=evaluate_tflite(path, test, metric)[metric.name], size=size, whole=path.stat().st_size, sparsity=sparsity_report(net).sparsity)
         with replaced(kept) as new: Path(new).write_text(json.dumps(dict(row, judged=judged)))
@@ -255,7 +258,7 @@ def _rounds(model): return any(hasattr(layer, 'quantize_config') for layer in mo
 def _name(steps): return ', '.join(str(getattr(step, '__name__', step)) for step in steps) or 'float'
 def _slug(name): return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
-# %% ../../nbs/tfmot/compression.md #ab8a171d
+# %% ../../nbs/tfmot/compression.md #f2eb50c9
 def told(x):
     """What something is, in words and numbers that are the same in each process: values, arguments, and the code of functions."""
     if isinstance(x, dict): return {str(name): told(value) for name, value in x.items() if name != 'code' and not (name == 'function' and 'function_type' in x)}  # Lambda's, which knows its file
@@ -276,12 +279,13 @@ def _mark_steps(folder, steps, write=False):
     "Note what a network is made by; raises an error if one of this name was made by something else"
     for n in range(1, len(steps) + 1):
         path, now = folder / f'{_slug(_name(steps[:n]))}.step', json.dumps(told(steps[n - 1]))
-        if path.exists() and path.read_text() != now:
+        made = path.with_suffix('.keras').exists() or path.with_name(f'{path.stem}-training').exists()  # else it failed, and may have been mended
+        if made and path.exists() and path.read_text() != now:
             raise ValueError(f"recipes: {_name(steps[:n])!r} was made by another step in folder={str(folder)!r} ({path.read_text()}, now {now}); give the step another name, as Distilled(..., name=...), give another folder, or delete {path.stem}*")
-        if write and not path.exists():
+        if write and not made:
             with replaced(path) as new: Path(new).write_text(now)
 
-# %% ../../nbs/tfmot/compression.md #eb0a3966
+# %% ../../nbs/tfmot/compression.md #bc545c93
 def _own(folder, model, training):
     "The folder, if what is in it comes of this network and this training"
     folder, given = in_folder(folder, 'folder'), compile_arguments(model)
@@ -292,7 +296,7 @@ def _own(folder, model, training):
     if not made_of.exists():
         with replaced(made_of) as new: Path(new).write_text(mark)
     known = made_of.read_text()
-    if known != mark: raise ValueError(f'folder={str(folder)!r}: what is in it was made of another network or in another training ({known}, now {mark}); give another folder, or delete this one')
+    if known != mark: raise ValueError(f'folder={str(folder)!r}: what is in it was made of another network, in another training, or by an earlier version of this library ({known}, now {mark}); give another folder, or delete this one')
     return folder
 
 def _print_of(arrays): return zlib.crc32(b''.join(np.asarray(part).tobytes() for part in arrays))
@@ -304,8 +308,9 @@ def _print_of_set(data):
 
 def _print_of_files(data):
     "A number of the files that a loader reads; None if it isn't known what it reads"
-    pairs = getattr(data, 'pairs', None)
-    return pairs and zlib.crc32(repr(sorted((Path(path).name, Path(path).stat().st_size) for pair in pairs for path in pair)).encode())
+    if not isinstance(data, SegDataLoader): return None
+    files = [path for picture, mask in data.pairs for path in (picture, *(mask if isinstance(mask, tuple) else (mask,))) if path]  # a mask may be several files, one for each class
+    return zlib.crc32(repr(sorted((Path(path).name, Path(path).stat().st_size) for path in files)).encode())
 
 def _named(recipes):
     "Dict from names to tuples of steps, the float network first"
@@ -322,22 +327,23 @@ def _named(recipes):
             if not _slug(name) or places.setdefault(_slug(name), recipe[:n]) != recipe[:n]: raise ValueError(f'recipes: {name!r} is the name of two, or holds no letter from a to z; Distilled(..., name=...) and functions are told apart by their names')
     return {_name(recipe): recipe for recipe in every}
 
-def _metric_of(model, metric):
+def _metric_of(model, metric, test):
     compiled = compile_arguments(model)
     given = [compiled.get(name) for name in ('metrics', 'weighted_metrics')]
     names = [name for name in tf.nest.flatten(given) if isinstance(name, str)]
     found = metric or next(iter(metrics_in(given)), None)
-    if found in ('accuracy', 'acc') or found is None and {'accuracy', 'acc'} & {*names}: found = _accuracy(model, compiled['loss'])
+    if found in ('accuracy', 'acc') or found is None and {'accuracy', 'acc'} & {*names}: found = _accuracy(model, test)
     if not isinstance(found, keras.metrics.Metric):
         told = f'the network was compiled with the name{"s" * (len(names) > 1)} {", ".join(map(repr, names))}, but scoring files takes an object' if names and metric is None else 'an object is expected'
         raise ValueError(f"metric={metric!r}: {told}: metric=MeanIoU(classes), or a metric of {keras.__name__} like keras.metrics.MeanAbsoluteError()")
     if isinstance(found.result(), dict): raise ValueError(f'metric={found.name!r} gives several numbers ({", ".join(found.result())}); one that gives one is expected')
     return metric_like(found)
 
-def _accuracy(model, loss):
-    "What 'accuracy' means, as Keras reads it"
+def _accuracy(model, test):
+    "What 'accuracy' means, as Keras reads it: by the shapes of what is to be known and of the output"
     if model.output_shape[-1] == 1: return keras.metrics.BinaryAccuracy(name='accuracy')
-    sparse = 'sparse' in str(getattr(loss, 'name', getattr(loss, '__name__', loss))).lower()
+    shape = np.shape((test[0] if hasattr(test, '__getitem__') else next(iter(test)))[1])
+    sparse = len(shape) < len(model.output_shape) or shape[-1] == 1
     return (keras.metrics.SparseCategoricalAccuracy if sparse else keras.metrics.CategoricalAccuracy)(name='accuracy')
 
 def _two(data):

@@ -9,7 +9,8 @@ __all__ = ['PASSING', 'ROUNDING', 'ROUNDING_ACTIVATIONS', 'Decision', 'NOISE', '
            'annotate', 'wrap', 'calibrate', 'quiet', 'forget_ranges', 'quantized_layers', 'same_outputs', 'Quantize',
            'markdown_table']
 
-# %% ../../nbs/tfmot/quantization.md #d8921879
+# %% ../../nbs/tfmot/quantization.md #ff06ce75
+import copy
 import io
 import re
 import sys
@@ -24,7 +25,7 @@ import tensorflow as tf
 from ..checks import one_of, whole
 from ..export import fed, in_float32
 from ..keras_module import keras, need, tensor_source
-from ..models.surgery import all_tensors, get_all_layers, key_of, layers_meant, run_again
+from ..models.surgery import get_all_layers, key_of, layers_meant, run_again
 from ..patching import patch_to
 from .configs import (BITS, FIXED, KERNELS, STOCK, DefaultBNQuantizeConfig, FixedOutputQuantizeConfig, FloatQuantizeConfig, KernelQuantizeConfig, NoOpQuantizeConfig,
                                     OutputQuantizeConfig, QuantizedInput, QuantizedLayer, StockInput, extremes, tfmot)
@@ -75,7 +76,7 @@ def silence(layer, readers):
     if is_swallowed(layer, last): return f'swallows {last.name!r}'
     return 'rounded by the concatenation' if kind_of(last) == 'Concatenate' != kind_of(layer) else ''
 
-# %% ../../nbs/tfmot/quantization.md #66dedb49
+# %% ../../nbs/tfmot/quantization.md #e760ba34
 def decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
     """Which configuration each layer gets, and why.
 
@@ -91,8 +92,8 @@ def decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
     Raises:
         ValueError: there are layers that nothing is known about.
     """
-    tensors, readings, sources, decisions, given_out = calls_of(prepared), {}, {}, [], {}
-    for tensor in all_tensors(prepared.outputs): given_out.setdefault(tensor_source(tensor)[0].name, {})[key_of(tensor)[2]] = tensor
+    tensors, readings, sources, decisions = calls_of(prepared), {}, {}, []
+    given_out = {tensor_source(tensor)[0].name: tf.nest.flatten(tensor_source(tensor)[0].get_output_at(tensor._keras_history.node_index)) for tensor in tensors}
     readers, float_layers, configs = readers_of(prepared), set(float_layers), configs or {}
     for tensor in tensors:
         layer, before = tensor_source(tensor)[0], [tensor_source(source)[0] for source in tensor_source(tensor)[1]]
@@ -101,7 +102,7 @@ def decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
         if kind_of(layer) == 'BatchNormalization' and before[0].name in float_layers and folds(before[0]): float_layers.add(layer.name)
     for layer in {layer.name: layer for layer, _ in map(tensor_source, tensors)}.values():
         given = [configs[name] for name in (layer.name, *kinds(layer)) if name in configs]
-        if not any(tensor.dtype.is_floating for tensor in given_out[layer.name].values()): given, found = [], (NoOpQuantizeConfig(), 'whole numbers')
+        if not any(tensor.dtype.is_floating for tensor in given_out[layer.name]): given, found = [], (NoOpQuantizeConfig(), 'whole numbers')
         elif given: found = given[0], 'as you said'
         else: found = _decision(layer, sources[layer.name], readings[layer.name], float_layers, num_bits, output_bits, len(given_out[layer.name]))
         decisions.append(Decision(layer.name, kind_of(layer), *(found or (None, 'nothing is known'))))
@@ -141,7 +142,7 @@ def _unknown(model, unknown, sources, readings):
             f"Quantize(float_layers=[{name!r}]) leaves it in float; Quantize(configs={{{kind!r}: OutputQuantizeConfig()}}) says what is rounded, by any QuantizeConfig; "
             f"Quantize(rules={{{kind!r}: function_of_a_call}}) replaces it by layers that are known (see tfmot/preparation).")
 
-# %% ../../nbs/tfmot/quantization.md #659950df
+# %% ../../nbs/tfmot/quantization.md #c224d4df
 def annotate(prepared, decisions):
     """A copy of a prepared network whose layers carry what was decided for them.
 
@@ -184,15 +185,15 @@ def _of_input(config): return next(iter(config.get_output_quantizers(None)), Non
 
 def _uncalled(layer):
     "A copy with its weights that was built, but never called: it holds neither losses of another graph nor, by its calls, that graph with all its weights"
-    copy = copy_of(layer)
+    new = copy_of(layer)
     if layer.weights:
-        with tf.name_scope(copy.name): copy.build(layer.get_input_shape_at(0))  # variables are called as if it had been called, or optimizers mix them up in `.h5`
-        if len(copy.weights) != len(layer.weights): return layer  # its weights come by calls
-        copy.built = True  # few layers of users say so at the end of their `build`, and would be built twice
-        copy.set_weights(layer.get_weights())
-    return copy
+        with tf.name_scope(new.name): new.build(layer.get_input_shape_at(0))  # variables are called as if it had been called, or optimizers mix them up in `.h5`
+        if len(new.weights) != len(layer.weights): return layer  # its weights come by calls
+        new.built = True  # few layers of users say so at the end of their `build`, and would be built twice
+        new.set_weights(layer.get_weights())
+    return new
 
-# %% ../../nbs/tfmot/quantization.md #d7d24209
+# %% ../../nbs/tfmot/quantization.md #582c5c79
 def calibrate(model, data, batches=32):
     """Let a quantized network see data, and learn the ranges of its outputs; weights and averages of batch normalization stay.
 
@@ -219,14 +220,14 @@ def calibrate(model, data, batches=32):
         for x in seen: later(x)
     return model
 
-NOISE = dict(Dropout='rate', SpatialDropout2D='rate', GaussianDropout='rate', AlphaDropout='rate', GaussianNoise='stddev')
+NOISE = dict(Dropout='rate', GaussianDropout='rate', AlphaDropout='rate', GaussianNoise='stddev')
 
 @contextmanager
 def quiet(*models):
     """While it lasts, networks compute in training what they compute in use: without noise, and with the averages of batch normalization, which stay as they are."""
     layers = [layer for model in models for layer in model._flatten_layers()]  # those inside of others, too
     changes = [(layer, 'trainable', False) for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]  # it uses its averages then, in training too
-    changes += [(layer, NOISE[kind], 0.) for layer in layers for kind in kinds(layer)[:1] if kind in NOISE]
+    changes += [(layer, name, 0.) for layer in layers for kind, name in NOISE.items() if isinstance(layer, getattr(keras.layers, kind))]
     before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
     try:
         for change in changes: setattr(*change)
@@ -259,7 +260,7 @@ def same_outputs(model, prepared, tolerance=1e-4, pictures=None):
     with quiet(model, prepared): difference = difference_of_answers(graph_of(model), prepared, pictures)
     if not difference <= tolerance: raise RuntimeError(f'{model.name} and what was prepared of it differ by {difference:.2g} of the largest output: a rule does not compute the same; rules={{kind: lambda call: call.keep()}} leaves a kind of layer as it is')
 
-# %% ../../nbs/tfmot/quantization.md #1001feed
+# %% ../../nbs/tfmot/quantization.md #ff04dc88
 class Quantize:
     """Make a network of tf_keras one that is trained for 8 bits.
 
@@ -320,7 +321,7 @@ class Quantize:
         _warn_of_losses(model)
         prepared = prepare(model, self.rules)
         self._check_names(model, prepared)
-        configs = {name: type(config).from_config(config.get_config()) for name, config in self.configs.items()}
+        configs = {name: copy.copy(config) for name, config in self.configs.items()}
         self.decisions = decide(prepared, [name for name, source in sources_in(prepared).items() if id(source) in chosen], configs, self.num_bits, self.output_bits)
         same_outputs(model, prepared, pictures=self.pictures)
         for config in (decision.config for decision in self.decisions):

@@ -138,7 +138,7 @@ def recompile_model(model, make_train_function=False):
             keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
     return model
 
-# %% ../../nbs/training/recompile.md #56a90624
+# %% ../../nbs/training/recompile.md #8ccbef6b
 def compiled_like(model, other):
     """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if that was not compiled.
 
@@ -170,11 +170,13 @@ def metric_like(metric):
         ValueError: an argument is found nowhere.
     """
     config, arguments = metric.get_config(), inspect.signature(type(metric).__init__).parameters
-    named = [name for name, part in arguments.items() if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY) and name not in ('self', 'dtype')]
-    lost = [name for name in named if name not in config and not hasattr(metric, name)]
+    if type(metric).__module__.split('.')[0] == keras.metrics.Mean.__module__.split('.')[0]: return type(metric).from_config(config)  # those of Keras know what they leave out
+    named = [name for name, part in arguments.items() if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY) and name not in ('self', 'dtype', *config)]
+    held = {name: getattr(metric, name) for name in named if hasattr(metric, name) and not isinstance(getattr(type(metric), name, None), property)}
+    lost = [name for name in named if name not in held and arguments[name].default is inspect.Parameter.empty]
     if lost: raise ValueError(f"metric {metric.name!r} ({type(metric).__name__}) can't be made again: its get_config() does not give {', '.join(map(repr, lost))}, nor has it such an attribute; add it to get_config()")
     if 'dtype' not in arguments and not any(part.kind is part.VAR_KEYWORD for part in arguments.values()): config.pop('dtype', None)
-    return type(metric).from_config(config | {name: getattr(metric, name) for name in named if name not in config})
+    return type(metric).from_config(config | held)
 
 def compilable_again(model):
     """Make sure, before any work, that another model can be compiled as this one.
