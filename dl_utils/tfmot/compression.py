@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/tfmot/compression.html.md"""
 __all__ = ['RECIPES', 'Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'told',
            'Compression']
 
-# %% ../../nbs/tfmot/compression.md #15bb2d52
+# %% ../../nbs/tfmot/compression.md #3acb915a
 import gzip
 import inspect
 import json
@@ -30,16 +30,16 @@ from ..distillation import Distiller
 from ..files import in_folder, replaced
 from ..keras_module import keras, need
 from ..models.surgery import exchange_layers
-from ..tflite import evaluate_tflite, inputs_in, tflite_latency, to_tflite
+from ..tflite import batches_in, evaluate_tflite, inputs_in, tflite_latency, to_tflite
 from .clustering import cluster_weights, uncluster
 from .from_keras_3 import to_tf_keras
 from .pruning import PolynomialDecay, get_pruning_callbacks, kernels_in, prune_low_magnitude, sparsity_report, unprune
 from .quantization import Quantize, calibrate, markdown_table
 from .rewriting import graph_of
-from ..training.recompile import compilable_again, compile_arguments, compiled_like, metric_like, metrics_in, optimizer_like
+from ..training.recompile import compilable_again, compile_arguments, compiled_like, metric_like, metrics_in, optimizer_like, rate_of
 from ..training.resume import ResumableRun
 
-# %% ../../nbs/tfmot/compression.md #3b5c1e83
+# %% ../../nbs/tfmot/compression.md #6cfdfb5c
 @dataclass
 class Training:
     """How steps train: `training(model, callbacks)` does it, and gives the model back.
@@ -63,10 +63,8 @@ class Training:
     def optimizer(self, model):
         """An optimizer as that of a model, whose learning rate falls to 0."""
         old = compile_arguments(model)['optimizer']
-        schedule = getattr(old, '_learning_rate', None)
-        given = old.get_config()['learning_rate']
-        if isinstance(given, dict) and schedule is None: schedule = keras.optimizers.schedules.deserialize(given)  # of old optimizers
-        first = float(schedule(0) if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) else given)
+        rate = rate_of(old)
+        first = float(rate(0) if callable(rate) else rate)
         return optimizer_like(old, learning_rate=keras.optimizers.schedules.CosineDecay(first if self.learning_rate is None else self.learning_rate, self.steps))
 
     def fit(self, model, callbacks=()):
@@ -180,7 +178,7 @@ class Distilled:
 # %% ../../nbs/tfmot/compression.md #9dc2c3e7
 RECIPES = (EightBits(trained=False),), (EightBits(),), *((Pruned(sparsity), EightBits()) for sparsity in (.5, .8, .9)), (Pruned(.8), Clustered(16), EightBits())
 
-# %% ../../nbs/tfmot/compression.md #da35b9fe
+# %% ../../nbs/tfmot/compression.md #0c6d79f9
 Compressed = namedtuple('Compressed', 'recipe score size whole sparsity milliseconds spread path')
 
 def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folder='compressed', epochs=10, learning_rate=None, runs=30, show=True):
@@ -216,7 +214,7 @@ def compress(model, data, recipes=RECIPES, min_score=None, *, metric=None, folde
     training = Training(train, whole('epochs', epochs), learning_rate)
     judged = f'{type(metric).__name__} {metric.get_config()} {_print_of_set(test)}'
     folder = _own(folder, model, training)
-    for steps in recipes.values(): _mark_steps(folder, steps)
+    for steps in recipes.values(): _refuse_others(folder, steps)
     rows = []
     for name, steps in (bar := tqdm(recipes.items(), disable=not show)):
         bar.set_description(name)
@@ -248,7 +246,8 @@ def _network(model, steps, training, folder):
     path, checkpoint = folder / f'{name}.keras', folder / f'{name}-training'
     if path.exists(): return compiled_like(Quantize.load_model(path, compile=False, safe_mode=False), model)  # written by this function
     keras.utils.set_random_seed(0)
-    _mark_steps(folder, steps, write=True)
+    mark, now = _mark_of(folder, steps)
+    with replaced(mark) as place: Path(place).write_text(now)
     new = steps[-1](_network(model, steps[:-1], training, folder), replace(training, folder=checkpoint))
     if not isinstance(new, keras.Model): raise ValueError(f'{_name(steps[-1:])} gave {new!r}; a step gives a network')
     with replaced(path) as place: new.save(place)
@@ -258,7 +257,7 @@ def _rounds(model): return any(hasattr(layer, 'quantize_config') for layer in mo
 def _name(steps): return ', '.join(str(getattr(step, '__name__', step)) for step in steps) or 'float'
 def _slug(name): return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
-# %% ../../nbs/tfmot/compression.md #f2eb50c9
+# %% ../../nbs/tfmot/compression.md #46b1064d
 def told(x):
     """What something is, in words and numbers that are the same in each process: values, arguments, and the code of functions."""
     if isinstance(x, dict): return {str(name): told(value) for name, value in x.items() if name != 'code' and not (name == 'function' and 'function_type' in x)}  # Lambda's, which knows its file
@@ -275,17 +274,19 @@ def told(x):
 
 def _of_code(code): return code.co_code, code.co_names, [_of_code(part) if hasattr(part, 'co_code') else sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in code.co_consts]
 
-def _mark_steps(folder, steps, write=False):
-    "Note what a network is made by; raises an error if one of this name was made by something else"
-    for n in range(1, len(steps) + 1):
-        path, now = folder / f'{_slug(_name(steps[:n]))}.step', json.dumps(told(steps[n - 1]))
-        made = path.with_suffix('.keras').exists() or path.with_name(f'{path.stem}-training').exists()  # else it failed, and may have been mended
-        if made and path.exists() and path.read_text() != now:
-            raise ValueError(f"recipes: {_name(steps[:n])!r} was made by another step in folder={str(folder)!r} ({path.read_text()}, now {now}); give the step another name, as Distilled(..., name=...), give another folder, or delete {path.stem}*")
-        if write and not made:
-            with replaced(path) as new: Path(new).write_text(now)
+def _mark_of(folder, steps):
+    "Where it is noted what the last of these steps is, and what that is now"
+    return folder / f'{_slug(_name(steps))}.step', json.dumps(told(steps[-1]))
 
-# %% ../../nbs/tfmot/compression.md #bc545c93
+def _refuse_others(folder, steps):
+    "Raises an error if what is in the folder under the name of these steps was made by others"
+    for n in range(1, len(steps) + 1):
+        mark, now = _mark_of(folder, steps[:n])
+        made = mark.with_suffix('.keras').exists() or mark.with_name(f'{mark.stem}-training').exists()  # else it failed, and may have been mended
+        if made and mark.exists() and mark.read_text() != now:
+            raise ValueError(f"recipes: {_name(steps[:n])!r} was made by another step in folder={str(folder)!r} ({mark.read_text()}, now {now}); give the step another name, as Distilled(..., name=...), give another folder, or delete {mark.stem}*")
+
+# %% ../../nbs/tfmot/compression.md #ce1feb6a
 def _own(folder, model, training):
     "The folder, if what is in it comes of this network and this training"
     folder, given = in_folder(folder, 'folder'), compile_arguments(model)
@@ -303,8 +304,7 @@ def _print_of(arrays): return zlib.crc32(b''.join(np.asarray(part).tobytes() for
 
 def _print_of_set(data):
     "A number of all samples, in whatever order they come"
-    batches = (data[i] for i in range(len(data))) if hasattr(data, '__getitem__') else data
-    return sum(_print_of(sample) for batch in batches for sample in zip(*map(np.asarray, batch))) % 2 ** 32
+    return sum(_print_of(sample) for batch in batches_in(data) for sample in zip(*map(np.asarray, batch))) % 2 ** 32
 
 def _print_of_files(data):
     "A number of the files that a loader reads; None if it isn't known what it reads"
@@ -334,15 +334,15 @@ def _metric_of(model, metric, test):
     found = metric or next(iter(metrics_in(given)), None)
     if found in ('accuracy', 'acc') or found is None and {'accuracy', 'acc'} & {*names}: found = _accuracy(model, test)
     if not isinstance(found, keras.metrics.Metric):
-        told = f'the network was compiled with the name{"s" * (len(names) > 1)} {", ".join(map(repr, names))}, but scoring files takes an object' if names and metric is None else 'an object is expected'
-        raise ValueError(f"metric={metric!r}: {told}: metric=MeanIoU(classes), or a metric of {keras.__name__} like keras.metrics.MeanAbsoluteError()")
+        why = f'the network was compiled with the name{"s" * (len(names) > 1)} {", ".join(map(repr, names))}, but scoring files takes an object' if names and metric is None else 'an object is expected'
+        raise ValueError(f"metric={metric!r}: {why}: metric=MeanIoU(classes), or a metric of {keras.__name__} like keras.metrics.MeanAbsoluteError()")
     if isinstance(found.result(), dict): raise ValueError(f'metric={found.name!r} gives several numbers ({", ".join(found.result())}); one that gives one is expected')
     return metric_like(found)
 
 def _accuracy(model, test):
     "What 'accuracy' means, as Keras reads it: by the shapes of what is to be known and of the output"
     if model.output_shape[-1] == 1: return keras.metrics.BinaryAccuracy(name='accuracy')
-    shape = np.shape((test[0] if hasattr(test, '__getitem__') else next(iter(test)))[1])
+    shape = np.shape(next(batches_in(test))[1])
     sparse = len(shape) < len(model.output_shape) or shape[-1] == 1
     return (keras.metrics.SparseCategoricalAccuracy if sparse else keras.metrics.CategoricalAccuracy)(name='accuracy')
 

@@ -295,7 +295,7 @@ class StockInput(_parts[1].QuantizeLayer):
 # A `.keras` file finds the variables of a layer by the name of its class.
 STOCK = dict(QuantizeWrapperV2=type('QuantizeWrapperV2', (StockLayer,), {}), QuantizeLayer=type('QuantizeLayer', (StockInput,), {}))
 
-# %% ../../nbs/tfmot/configs.md #a84d30b5
+# %% ../../nbs/tfmot/configs.md #3b221f76
 @register
 class QuantizedLayer(StockLayer):
     """A layer, and what is rounded of it.
@@ -317,7 +317,7 @@ class QuantizedLayer(StockLayer):
         return super().__call__(inputs, **dict(zip(self._names()[1:], args)), **kwargs)
 
     def call(self, inputs, training=None, **kwargs):
-        if 'mask' not in self._names(): kwargs.pop('mask', None)
+        if 'mask' in kwargs and 'mask' not in self._names(): del kwargs['mask']
         if getattr(self.quantize_config, 'inputs', False): inputs = tf.nest.map_structure(shore, inputs)
         return super().call(inputs, training=training, **kwargs)
 

@@ -10,10 +10,9 @@ __all__ = ['RENAMED', 'PASSED_OVER', 'SAME_ACTIVATIONS', 'NEW_ACTIVATIONS', 'OPE
            'operation_twin', 'short_name', 'copy_weights', 'layer_twin', 'start_with', 'network_twin', 'NoTwin',
            'finish', 'difference_of_answers', 'same_answers', 'compile_twin', 'load', 'to_tf_keras']
 
-# %% ../../nbs/tfmot/from_keras_3.md #64bb159f
+# %% ../../nbs/tfmot/from_keras_3.md #8eab18d8
 import functools
 import inspect
-import itertools
 import logging
 import warnings
 from importlib import import_module
@@ -23,9 +22,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..distilling.teachers import generation_of
-from ..export import largest_difference
+from ..export import flat, largest_difference, noise_like, structure_of
 from ..keras_module import beside, call_again, need, tensor_source
-from ..models.surgery import all_tensors, is_nested, key_of, one, unused_name
+from ..models.surgery import all_tensors, is_nested, key_of, unused_name
 
 # %% ../../nbs/tfmot/from_keras_3.md #69477ca7
 @functools.cache
@@ -328,7 +327,7 @@ def start_with(twins=None):
     made.free = lambda name: unused_name(name, made.names)
     return made
 
-# %% ../../nbs/tfmot/from_keras_3.md #e311f8b0
+# %% ../../nbs/tfmot/from_keras_3.md #195a085e
 def network_twin(model, made):
     """A functional or sequential network of Keras 3 in `tf_keras`; its weights are not copied yet.
 
@@ -347,16 +346,10 @@ def network_twin(model, made):
         known = {key_of(t): _input(t) for t in model.inputs}
         for tensor in tensors:
             if key_of(tensor) not in known: known |= _call(tensor, known, made, model)
-        pair[1] = cls(*(_mapped(lambda t: known[key_of(t)], _structure(model, side)) for side in ('inputs', 'outputs')), name=model.name)
+        pair[1] = cls(*(_mapped(lambda t: known[key_of(t)], structure_of(model, side)) for side in ('inputs', 'outputs')), name=model.name)
     return pair[1]
 
 def _input(t): return both()[1].Input(t.shape[1:], t.shape[0], dtype=t.dtype, name=t._keras_history[0].name)
-
-def _structure(model, side):
-    """The tensors that a network takes or gives, as it takes or gives them: one, a list, a dict."""
-    model = getattr(model, '_functional', None) or model
-    tensors = getattr(model, f'_nested_{side}' if hasattr(model, f'_nested_{side}') else f'_{side}_struct')  # of Keras 2, and 3
-    return one(tensors) if isinstance(tensors, (list, tuple)) else tensors
 
 def _mapped(function, tensors):
     if isinstance(tensors, dict): return {key: _mapped(function, t) for key, t in tensors.items()}
@@ -412,7 +405,7 @@ def finish(made):
         except ValueError as error: raise ValueError(f'the layer {layer.name!r} of the class {type(layer).__name__}: {error}') from error
     for layer, twin in made.networks + made.layers: twin.trainable = layer.trainable  # networks, from outside in, then their layers
 
-# %% ../../nbs/tfmot/from_keras_3.md #24dbe4bb
+# %% ../../nbs/tfmot/from_keras_3.md #46ed486e
 def difference_of_answers(model, twin, pictures=None):
     """How far the answers of two networks are from each other.
 
@@ -428,7 +421,7 @@ def difference_of_answers(model, twin, pictures=None):
         ValueError: the first network can't answer.
     """
     keras_3, tf_keras = both()
-    given = _mapped(_noise, _structure(model, 'inputs')) if pictures is None else pictures
+    given = _mapped(lambda t: noise_like(t, np.random.default_rng(0), (1, 128, 192, 3)), structure_of(model, 'inputs')) if pictures is None else pictures
     cpu = need('tensorflow', 'tf_keras').device('/CPU:0')  # newer GPUs round what goes into convolutions to 10 bits
     try:
         with cpu: wanted = model(given, training=False)
@@ -436,7 +429,7 @@ def difference_of_answers(model, twin, pictures=None):
         shapes = _mapped(np.shape, given)
         raise ValueError(f'{model.name} itself{", in Keras 3," * (not isinstance(model, tf_keras.Model))} fails on pictures of the shape {shapes}; give it what it takes: pictures=... ({str(error)[:200]})') from error
     number = np.asarray if isinstance(model, tf_keras.Model) else keras_3.ops.convert_to_numpy
-    with cpu: wanted, got = _leaves(_mapped(number, wanted)), _leaves(_mapped(np.asarray, twin(given, training=False)))
+    with cpu: wanted, got = flat(_mapped(number, wanted)), flat(_mapped(np.asarray, twin(given, training=False)))
     return float(max(_difference(*pair) for pair in zip(wanted, got, strict=True)))
 
 def same_answers(model, twin, pictures=None, tolerance=1e-4):
@@ -456,15 +449,6 @@ def same_answers(model, twin, pictures=None, tolerance=1e-4):
     difference = difference_of_answers(model, twin, pictures)
     if difference <= tolerance: return difference
     raise RuntimeError(f'{model.name} and its twin in tf_keras differ by {difference:.2g} of the largest output (tolerance={tolerance}); the twin is not usable')
-
-def _leaves(x):
-    if isinstance(x, dict): x = [x[key] for key in sorted(x)]
-    return [leaf for y in x for leaf in _leaves(y)] if isinstance(x, list) else [np.asarray(x)]
-
-def _noise(tensor):
-    rng, shape = np.random.default_rng(0), [n or default for n, default in zip(tensor.shape, itertools.chain((1, 128, 192, 3), itertools.repeat(8)))]
-    dtype = np.dtype(getattr(tensor.dtype, 'as_numpy_dtype', tensor.dtype))  # Keras 3 has a name, Keras 2 a type of TensorFlow
-    return rng.random(shape, 'float32') if 'float' in dtype.name else rng.integers(0, 2, shape).astype(dtype)
 
 def _difference(wanted, got):
     if wanted.shape != got.shape: return np.inf

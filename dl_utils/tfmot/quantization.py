@@ -76,7 +76,7 @@ def silence(layer, readers):
     if is_swallowed(layer, last): return f'swallows {last.name!r}'
     return 'rounded by the concatenation' if kind_of(last) == 'Concatenate' != kind_of(layer) else ''
 
-# %% ../../nbs/tfmot/quantization.md #e760ba34
+# %% ../../nbs/tfmot/quantization.md #59e42cb1
 def decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
     """Which configuration each layer gets, and why.
 
@@ -92,12 +92,12 @@ def decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
     Raises:
         ValueError: there are layers that nothing is known about.
     """
-    tensors, readings, sources, decisions = calls_of(prepared), {}, {}, []
-    given_out = {tensor_source(tensor)[0].name: tf.nest.flatten(tensor_source(tensor)[0].get_output_at(tensor._keras_history.node_index)) for tensor in tensors}
+    tensors, readings, sources, given_out, decisions = calls_of(prepared), {}, {}, {}, []
     readers, float_layers, configs = readers_of(prepared), set(float_layers), configs or {}
     for tensor in tensors:
         layer, before = tensor_source(tensor)[0], [tensor_source(source)[0] for source in tensor_source(tensor)[1]]
         readings.setdefault(layer.name, []).append(readers.get(key_of(tensor), []))
+        given_out[layer.name] = tf.nest.flatten(layer.get_output_at(tensor._keras_history.node_index))
         sources.setdefault(layer.name, {}).update((source.name, source) for source in before)
         if kind_of(layer) == 'BatchNormalization' and before[0].name in float_layers and folds(before[0]): float_layers.add(layer.name)
     for layer in {layer.name: layer for layer, _ in map(tensor_source, tensors)}.values():

@@ -7,13 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/training/recompile.html.md"""
 # %% auto #0
 __all__ = ['inner_of', 'bring_home', 'is_variable', 'slot_index', 'slot_lists', 'scalars', 'copy_state', 'optimizer_for',
            'compile_arguments', 'forget_output_names', 'recompile_model', 'compiled_like', 'metric_like',
-           'compilable_again', 'optimizer_like', 'metrics_in']
+           'compilable_again', 'optimizer_like', 'rate_of', 'metrics_in']
 
-# %% ../../nbs/training/recompile.md #44f992f0
+# %% ../../nbs/training/recompile.md #a5e1988f
 import inspect
 from contextlib import nullcontext
 
-from ..keras_module import is_keras_3, keras
+from ..keras_module import is_keras_3, keras, known
 
 # %% ../../nbs/training/recompile.md #3d171092
 def inner_of(optimizer):
@@ -138,7 +138,7 @@ def recompile_model(model, make_train_function=False):
             keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
     return model
 
-# %% ../../nbs/training/recompile.md #8ccbef6b
+# %% ../../nbs/training/recompile.md #a4d33fd7
 def compiled_like(model, other):
     """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if that was not compiled.
 
@@ -193,9 +193,15 @@ def optimizer_like(optimizer, **changes):
         optimizer: any of Keras'.
         changes: of the configuration.
     """
-    schedule = getattr(optimizer, '_learning_rate', None)
-    given = dict(learning_rate=schedule) if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) else {}
-    return type(optimizer).from_config(optimizer.get_config() | given | changes)
+    rate = rate_of(optimizer)
+    schedule = dict(learning_rate=rate) if callable(rate) and inner_of(optimizer) is optimizer else {}
+    return type(optimizer).from_config(optimizer.get_config() | schedule | changes)
+
+def rate_of(optimizer):
+    """The learning rate of an optimizer, also a `LossScaleOptimizer`: a float, or a schedule."""
+    inner = inner_of(optimizer)
+    rate = getattr(inner, '_learning_rate', inner.learning_rate)  # Keras 2's `legacy` optimizers have no such attribute
+    return known(rate) if hasattr(rate, 'assign') else rate
 
 def metrics_in(x):
     """All metrics in what `compile` takes for them: lists and dicts, nested. Names of metrics aren't found."""
