@@ -1,9 +1,9 @@
-# make demo       train a first network, on shapes that it draws (about 3 minutes on 2 CPU cores); look into demo/
+# make demo       train a first model, on shapes that it draws (about 3 minutes on 2 CPU cores); look into demo/
 # make demo DATA=folder IGNORE=255 NUM_CLASSES=4 BACKBONE=ResNet50 EPOCHS=20
 #                 the same on a folder with {train,val}/{inp,out}/; only DATA is needed:
 #                   IGNORE       value of pixels without a label       (all have one)
 #                   NUM_CLASSES  1 is one foreground class             (found from the masks)
-#                   BACKBONE     a network of Keras Applications       (MobileNetV2)
+#                   BACKBONE     a model of Keras Applications       (MobileNetV2)
 #                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
 # make test       every notebook and every test (about 40 minutes)
 # make test-all   the same with the slow cells, and the benchmarks

@@ -8,21 +8,22 @@ Docs: https://nikitashubin.github.io/dl_utils/metrics.html.md"""
 __all__ = ['IMPROBABLE', 'f_beta', 'stretch', 'stretched_thresholds', 'spread', 'pixelwise', 'improbable', 'channel',
            'best_threshold', 'MaxFscore', 'FBetaScore', 'same_pixels', 'class_ids', 'MeanIoU', 'ClassIoU']
 
-# %% ../nbs/metrics.md #9eff8a3c
+# %% ../nbs/metrics.md #bbca7a0a
 import sys
 from itertools import zip_longest
 
 import numpy as np
 
-from .checks import above, one_of, whole
-from .keras_module import is_keras_3, keras, known, ops, register
+from .utils import check_above, check_choice, check_int
+from .keras_module import concrete_value, is_keras_3, keras, ops, register
 
-# %% ../nbs/metrics.md #14ceba24
+# %% ../nbs/metrics.md #bf352408
 def f_beta(tp, fp, fn, beta=1):
     """F-measure from counts.
 
     Args:
-        tp, fp, fn: weighted counts of true positives, false positives, false negatives; float tensors of one shape.
+        tp, fp, fn: weighted counts of true positives, false positives, false negatives; float
+            tensors of one shape.
         beta: weight of recall against precision, > 0.
 
     Returns:
@@ -31,7 +32,7 @@ def f_beta(tp, fp, fn, beta=1):
     hits = (1 + beta ** 2) * tp
     return ops.divide_no_nan(hits, hits + beta ** 2 * fn + fp)
 
-# %% ../nbs/metrics.md #f5c80fad
+# %% ../nbs/metrics.md #1bad5847
 def stretch(p):
     """Map [0, 1] on itself, monotonically, so that both ends get more room.
 
@@ -50,16 +51,18 @@ def stretched_thresholds(n):
         middle = (low + high) / 2
         below = middle ** .25 + 1 - (1 - middle) ** .25 < 2 * goal
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    places = np.minimum(np.float32(high), np.nextafter(np.float32(1), np.float32(0)))  # a prediction of 1 is above all but the last
+    # a prediction of 1 is above all but the last
+    places = np.minimum(np.float32(high), np.nextafter(np.float32(1), np.float32(0)))
     places[[0, -1]] = -1e-7, 1  # and one of 0 is above AUC's first
     return places
 
-# %% ../nbs/metrics.md #ca6cab11
+# %% ../nbs/metrics.md #be794298
 def spread(weights, like):
-    """Weights of pictures or pixels, spread over all axes.
+    """Weights of images or pixels, spread over all axes.
 
     Args:
-        weights: tensor whose axes are the leading ones of `like`; further ones of size 1 may follow.
+        weights: tensor whose axes are the leading ones of `like`; further ones of size 1 may
+            follow.
         like: tensor, such as predictions `(batch, height, width, classes)`.
 
     Returns:
@@ -71,18 +74,24 @@ def spread(weights, like):
     weights, rank = ops.cast(ops.convert_to_tensor(weights), like.dtype), len(like.shape)
     given = tuple(weights.shape)
     while len(weights.shape) > rank and weights.shape[-1] == 1: weights = weights[..., 0]
-    if len(weights.shape) > rank or any(a not in (1, b) for a, b in zip(weights.shape, like.shape) if None not in (a, b)):
-        raise ValueError(f"weights of shape {given} for predictions of shape {tuple(like.shape)}: their axes have to be the leading "
-                         "ones of the predictions: (batch,) for pictures, (batch, height, width) for pixels")
+    if len(weights.shape) > rank or any(
+        a not in (1, b) for a, b in zip(weights.shape, like.shape) if None not in (a, b)
+    ):
+        raise ValueError(
+            f"weights of shape {given} for predictions of shape {tuple(like.shape)}: their axes"
+            " have to be the leading ones of the predictions: (batch,) for images, (batch, height,"
+            " width) for pixels"
+        )
     while len(weights.shape) < rank: weights = weights[..., None]
     return ops.broadcast_to(weights, ops.shape(like))
 
-# %% ../nbs/metrics.md #80b569ea
+# %% ../nbs/metrics.md #e5efc955
 def pixelwise(y_true, y_pred, sample_weight=None, dtype='float32', part='MaxFscore'):
     """Truth, predictions and weights as vectors with one entry for each pixel and channel.
 
     Args:
-        y_true, y_pred: tensors of one shape, of any rank; last axes of size 1 may be missing in one of them.
+        y_true, y_pred: tensors of one shape, of any rank; last axes of size 1 may be missing in one
+            of them.
         sample_weight: None, or as for `spread`.
         dtype: of the results.
         part: who asks, for the message.
@@ -94,43 +103,60 @@ def pixelwise(y_true, y_pred, sample_weight=None, dtype='float32', part='MaxFsco
         ValueError: the shapes don't fit.
     """
     y_true, y_pred = (ops.cast(ops.convert_to_tensor(y), dtype) for y in (y_true, y_pred))
-    if not all(a == b or None in (a, b) for a, b in zip_longest(y_true.shape, y_pred.shape, fillvalue=1)):
-        raise ValueError(f"{part}: truth of shape {tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}; the same shape "
-                         "is expected, for several classes a one-hot mask (of class indices keras.utils.to_categorical makes one)")
+    if not all(
+        a == b or None in (a, b) for a, b in zip_longest(y_true.shape, y_pred.shape, fillvalue=1)
+    ):
+        raise ValueError(
+            f"{part}: truth of shape {tuple(y_true.shape)} and predictions of shape"
+            f" {tuple(y_pred.shape)}; the same shape is expected, for several classes a one-hot"
+            " mask (of class indices keras.utils.to_categorical makes one)"
+        )
     if sample_weight is not None: sample_weight = ops.reshape(spread(sample_weight, y_pred), (-1,))
     y_true = ops.reshape(y_true, ops.shape(y_pred))  # an error if sizes that were unknown don't fit
     return ops.reshape(y_true, (-1,)), ops.reshape(y_pred, (-1,)), sample_weight
 
-# %% ../nbs/metrics.md #c0cf5c0e
+# %% ../nbs/metrics.md #c2c44a60
 def improbable(y_pred):
-    """Where predictions are no probabilities: outside [0, 1], or NaN. Rounding may give a bit more than 1."""
+    """Where predictions are no probabilities: outside [0, 1], or NaN. Rounding may give a bit more
+    than 1."""
     return ops.logical_not(ops.abs(ops.cast(y_pred, 'float32') - .5) < .50001)
 
-IMPROBABLE = ("predictions outside [0, 1], or NaN; it takes probabilities: if these are logits, let the network end with "
-              "activation='sigmoid' or 'softmax'")
+IMPROBABLE = (
+    "predictions outside [0, 1], or NaN; it takes probabilities: if these are logits, let the model"
+    " end with activation='sigmoid' or 'softmax'"
+)
 
-# %% ../nbs/metrics.md #de7d9a98
+# %% ../nbs/metrics.md #3734d9e8
 class _Careful:
-    """What metrics have in common that count values they can't accept, and say so when they are read."""
-    def _watch(self): self.outside = [self.add_weight(name=f'outside_{i}', shape=(), initializer='zeros') for i in range(len(self.COMPLAINTS))]
+    """What metrics have in common that count values they can't accept, and say so when they are
+    read."""
+    def _watch(self):
+        self.outside = [
+            self.add_weight(name=f'outside_{i}', shape=(), initializer='zeros')
+            for i in range(len(self.COMPLAINTS))
+        ]
 
     def _count(self, *wrong):
-        for counter, values in zip(self.outside, wrong): counter.assign(counter + ops.sum(ops.cast(values, counter.dtype)))
+        for counter, values in zip(self.outside, wrong):
+            counter.assign(counter + ops.sum(ops.cast(values, counter.dtype)))
 
     def _complain(self):
         for counter, complaint in zip(self.outside, self.COMPLAINTS):
-            if n := known(counter): raise ValueError(f'{type(self).__name__} was given {n:.0f} {complaint}')
+            if n := concrete_value(counter):
+                raise ValueError(f'{type(self).__name__} was given {n:.0f} {complaint}')
 
     def reset_state(self):
         """Forget all that was counted."""
         super().reset_state()
         for counter in self.outside: counter.assign(0.)
 
-# %% ../nbs/metrics.md #8fb02ffd
+# %% ../nbs/metrics.md #ab5246c4
 class _DictScores:
-    """What metrics that return dicts have in common: keys with a prefix, none of which may meet another metric's.
+    """What metrics that return dicts have in common: keys with a prefix, none of which may meet
+    another metric's.
 
-    A metric is not told to which model it belongs; but the one that asks for its result is either that model or its list of metrics.
+    A metric is not told to which model it belongs; but the one that asks for its result is either
+    that model or its list of metrics.
     """
     def key(self, score):
         """The key that a score has in the logs."""
@@ -147,21 +173,32 @@ class _DictScores:
             written = _written_by(frame.f_locals.get('self'), self)
             frame = frame.f_back
         if both := sorted(set(self.keys) & set(written)):
-            raise ValueError(f"two metrics of this model write {', '.join(both)} into the logs, and one would overwrite the other; give "
-                             f"them names, which are put in front of the keys: {type(self).__name__}(..., name='first')")
+            raise ValueError(
+                f"two metrics of this model write {', '.join(both)} into the logs, and one would"
+                " overwrite the other; give them names, which are put in front of the keys:"
+                f" {type(self).__name__}(..., name='first')"
+            )
 
 def _written_by(owner, but):
-    """Keys that the owner of a metric, a model or Keras 3's list of its metrics, writes into the logs besides; empty for all other objects."""
+    """Keys that the owner of a metric, a model or Keras 3's list of its metrics, writes into the
+    logs besides; empty for all other objects."""
     pairs = []
     if type(owner).__name__ == 'CompileMetrics':
-        pairs = [(m, part.output_name) for part in owner._flat_metrics + owner._flat_weighted_metrics if part for m in part.metrics]
+        pairs = [
+            (m, part.output_name)
+            for part in owner._flat_metrics + owner._flat_weighted_metrics
+            if part
+            for m in part.metrics
+        ]
     elif isinstance(owner, keras.Model) and not is_keras_3(keras):
         pairs = [(m, None) for m in owner.metrics]  # names have the output's in front already
     if not any(m is but for m, _ in pairs): return []
-    keys = lambda m, output: getattr(m, 'keys', None) or [f'{output}_{m.name}' if output else m.name]
+    keys = lambda m, output: getattr(m, 'keys', None) or [
+        f'{output}_{m.name}' if output else m.name
+    ]
     return ['loss', *(key for m, output in pairs if m is not but for key in keys(m, output))]
 
-# %% ../nbs/metrics.md #d08cb1d5
+# %% ../nbs/metrics.md #1e5f821d
 def channel(y, class_id):
     """One channel of `(batch, ..., classes)`, as `(batch, ..., 1)`.
 
@@ -169,10 +206,14 @@ def channel(y, class_id):
         ValueError: there is no such channel.
     """
     y = ops.convert_to_tensor(y)
-    if y.shape[-1] is None or -y.shape[-1] <= class_id < y.shape[-1]: return y[..., class_id][..., None]
-    raise ValueError(f'class_id={class_id}: there are {y.shape[-1]} channels on the last axis of {tuple(y.shape)}; one-hot masks are expected')
+    if y.shape[-1] is None or -y.shape[-1] <= class_id < y.shape[-1]:
+        return y[..., class_id][..., None]
+    raise ValueError(
+        f'class_id={class_id}: there are {y.shape[-1]} channels on the last axis of'
+        f' {tuple(y.shape)}; one-hot masks are expected'
+    )
 
-# %% ../nbs/metrics.md #3e3f10c9
+# %% ../nbs/metrics.md #b06cc74e
 def best_threshold(tp, fp, fn, thresholds, beta=1):
     """The largest F-measure, and the threshold where it is reached.
 
@@ -186,39 +227,52 @@ def best_threshold(tp, fp, fn, thresholds, beta=1):
     """
     f = f_beta(tp, fp, fn, beta)
     best = ops.max(f)
-    first = lambda counts: ops.max(ops.where(f >= best * (1 - 1e-6), counts, 0.))  # counts fall with the threshold: the largest is the first
-    equal = ops.logical_and(tp == first(tp), fp == first(fp))  # f[ops.argmax(f)] took XLA minutes to compile
-    low, high = ops.min(ops.where(equal, thresholds, 2.)), ops.max(ops.where(equal, thresholds, -1.))
+    # counts fall with the threshold: the largest is the first
+    first = lambda counts: ops.max(ops.where(f >= best * (1 - 1e-6), counts, 0.))
+    # f[ops.argmax(f)] took XLA minutes to compile
+    equal = ops.logical_and(tp == first(tp), fp == first(fp))
+    low, high = ops.min(ops.where(equal, thresholds, 2.0)), ops.max(
+        ops.where(equal, thresholds, -1.0)
+    )
     return best, ops.where(best > 0, (low + high) / 2, 0.)
 
-# %% ../nbs/metrics.md #52dffa04
+# %% ../nbs/metrics.md #9fc27d22
 @register
 class MaxFscore(_Careful, _DictScores, keras.metrics.AUC):
     """The largest F-measure over all thresholds, and the threshold where it is reached.
 
     Args:
-        mode: `'F'`: the measure; `'TH'`: the threshold; `'F+TH'`: a dict of both, which logs show as `F1` and `TH`.
+        mode: `'F'`: the measure; `'TH'`: the threshold; `'F+TH'`: a dict of both, which logs show
+            as `F1` and `TH`.
         beta: weight of recall against precision, > 0; it names the measure: `F1`, `F0.5`.
-        num_thresholds: how fine the thresholds are, from 2 on; each interval is split into 64, so that those of 200 differ by 0.0002 at most.
+        num_thresholds: how fine the thresholds are, from 2 on; each interval is split into 64, so
+            that those of 200 differ by 0.0002 at most.
         name: of the metric; in mode `'F+TH'` it is put in front of the keys: `road_F1`, `road_TH`.
-        class_id: the channel to look at; None takes all channels together, as one large binary problem.
+        class_id: the channel to look at; None takes all channels together, as one large binary
+            problem.
         dtype: of the computations.
 
-    `update_state` takes truth (positive above 0.5) and probabilities of one shape and any rank, and weights of pictures or pixels. Predictions
+    `update_state` takes truth (positive above 0.5) and probabilities of one shape and any rank, and
+    weights of images or pixels. Predictions
     above the threshold are positive. Without positives in the truth both results are 0.
 
     Raises:
-        ValueError: an argument is wrong; or, when the result is read, predictions were outside [0, 1].
+        ValueError: an argument is wrong; or, when the result is read, predictions were outside [0,
+            1].
     """
     SPLIT = 64
     COMPLAINTS = IMPROBABLE,
 
-    def __init__(self, mode='F+TH', beta=1, num_thresholds=200, name=None, class_id=None, dtype=None):
-        self.mode, self.beta = one_of('mode', mode, ('F', 'TH', 'F+TH')), float(above('beta', beta, 0))
-        self.class_id = class_id if class_id is None else whole('class_id', class_id, None)
+    def __init__(
+        self, mode='F+TH', beta=1, num_thresholds=200, name=None, class_id=None, dtype=None
+    ):
+        self.mode, self.beta = check_choice('mode', mode, ('F', 'TH', 'F+TH')), float(
+            check_above('beta', beta, 0)
+        )
+        self.class_id = class_id if class_id is None else check_int('class_id', class_id, None)
         self.prefix, score = name, f'F{beta:g}'
         self.keys = [self.key(score), self.key('TH')] if mode == 'F+TH' else []
-        super().__init__(whole('num_thresholds', num_thresholds, 2) * self.SPLIT, dtype=dtype,
+        super().__init__(check_int('num_thresholds', num_thresholds, 2) * self.SPLIT, dtype=dtype,
                          name=name or {'F': score, 'TH': 'TH'}.get(mode, 'max_fscore'))
         self.places = stretched_thresholds(self.num_thresholds)
         self._watch()
@@ -230,7 +284,8 @@ class MaxFscore(_Careful, _DictScores, keras.metrics.AUC):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count. See the class for shapes."""
-        if self.class_id is not None: y_true, y_pred = (channel(y, self.class_id) for y in (y_true, y_pred))
+        if self.class_id is not None:
+            y_true, y_pred = (channel(y, self.class_id) for y in (y_true, y_pred))
         y_true, y_pred, weights = pixelwise(y_true, y_pred, sample_weight, self.dtype, 'MaxFscore')
         self._count(improbable(y_pred))
         super().update_state(y_true > .5, stretch(ops.clip(y_pred, 0, 1)), weights)
@@ -240,32 +295,57 @@ class MaxFscore(_Careful, _DictScores, keras.metrics.AUC):
         """The measure, the threshold, or a dict of both, as float scalars."""
         self._complain()
         self.check_keys()
-        f, threshold = best_threshold(*map(ops.convert_to_tensor, (self.true_positives, self.false_positives, self.false_negatives)),
-                                      ops.cast(self.places, self.dtype), self.beta)
-        return dict(zip(self.keys, (f, threshold))) if self.keys else {'F': f, 'TH': threshold}[self.mode]
+        f, threshold = best_threshold(
+            *map(
+                ops.convert_to_tensor,
+                (self.true_positives, self.false_positives, self.false_negatives),
+            ),
+            ops.cast(self.places, self.dtype),
+            self.beta
+        )
+        return (
+            dict(zip(self.keys, (f, threshold)))
+            if self.keys
+            else {'F': f, 'TH': threshold}[self.mode]
+        )
 
     def get_config(self):
-        return dict(name=self.prefix, dtype=self.dtype, mode=self.mode, beta=self.beta, num_thresholds=self.num_thresholds // self.SPLIT,
-                    class_id=self.class_id)
+        return dict(
+            name=self.prefix,
+            dtype=self.dtype,
+            mode=self.mode,
+            beta=self.beta,
+            num_thresholds=self.num_thresholds // self.SPLIT,
+            class_id=self.class_id,
+        )
 
-# %% ../nbs/metrics.md #132ae6e3
+# %% ../nbs/metrics.md #7e7a3edc
 @register
 class FBetaScore(_Careful, keras.metrics.FBetaScore):
-    """`keras.metrics.FBetaScore` for any rank: class axis last, weights of pictures or pixels.
+    """`keras.metrics.FBetaScore` for any rank: class axis last, weights of images or pixels.
 
     Args:
-        average, beta, threshold, name, dtype: as of `keras.metrics.FBetaScore`: `average=None` gives one value for each class, `threshold=None` takes the
+        average, beta, threshold, name, dtype: as of `keras.metrics.FBetaScore`: `average=None`
+            gives one value for each class, `threshold=None` takes the
             largest channel.
 
-    `update_state` takes one-hot truth and predictions `(batch, ..., classes)`; weights have no axis for the classes.
+    `update_state` takes one-hot truth and predictions `(batch, ..., classes)`; weights have no axis
+    for the classes.
 
     Raises:
-        ValueError: an argument is wrong; or, when the result is read, predictions that were compared with the threshold were outside [0, 1].
+        ValueError: an argument is wrong; or, when the result is read, predictions that were
+            compared with the threshold were outside [0, 1].
     """
     COMPLAINTS = IMPROBABLE,
 
     def __init__(self, average=None, beta=1., threshold=None, name='fbeta_score', dtype=None):
-        super().__init__(average=average, beta=float(above('beta', beta, 0)), threshold=threshold, name=name, dtype=dtype)
+        super().__init__(
+            average=average,
+            beta=float(check_above('beta', beta, 0)),
+            threshold=threshold,
+            name=name,
+            dtype=dtype,
+        )
         self._watch()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -274,7 +354,11 @@ class FBetaScore(_Careful, keras.metrics.FBetaScore):
         y_true, y_pred, weights = pixelwise(y_true, y_pred, sample_weight, self.dtype, 'FBetaScore')
         y_true, y_pred = (ops.reshape(y, (-1, classes)) for y in (y_true, y_pred))
         if self.threshold is not None: self._count(improbable(y_pred))
-        super().update_state(y_true, y_pred, weights if weights is None else ops.reshape(weights, (-1, classes))[:, 0])
+        super().update_state(
+            y_true,
+            y_pred,
+            weights if weights is None else ops.reshape(weights, (-1, classes))[:, 0],
+        )
         self._complain()
 
     def result(self):
@@ -282,19 +366,23 @@ class FBetaScore(_Careful, keras.metrics.FBetaScore):
         self._complain()
         return super().result()
 
-# %% ../nbs/metrics.md #4554129c
+# %% ../nbs/metrics.md #14810a49
 def same_pixels(y_true, y_pred):
-    """Whether truth, with or without an axis for the classes, and predictions `(batch, ..., classes)` agree in all other axes, as far as they are known."""
+    """Whether truth, with or without an axis for the classes, and predictions `(batch, ...,
+    classes)` agree in all other axes, as far as they are known."""
     sizes = zip(y_true.shape, y_pred.shape[:-1])
-    return len(y_pred.shape) - len(y_true.shape) in (0, 1) and all(a == b or None in (a, b) for a, b in sizes)
+    return len(y_pred.shape) - len(y_true.shape) in (0, 1) and all(
+        a == b or None in (a, b) for a, b in sizes
+    )
 
-# %% ../nbs/metrics.md #2c5546d1
+# %% ../nbs/metrics.md #9222cfed
 def class_ids(y_true, y_pred, classes, threshold=.5):
     """Class of each pixel, in truth and predictions.
 
     Args:
         y_true: class ids `(batch, ...)` or `(batch, ..., 1)`, or one-hot `(batch, ..., classes)`.
-        y_pred: scores `(batch, ..., classes)`, or, for two classes, the probability of the second `(batch, ..., 1)`.
+        y_pred: scores `(batch, ..., classes)`, or, for two classes, the probability of the second
+            `(batch, ..., 1)`.
         classes: how many.
         threshold: for predictions with one channel.
 
@@ -307,38 +395,60 @@ def class_ids(y_true, y_pred, classes, threshold=.5):
     y_true, y_pred = map(ops.convert_to_tensor, (y_true, y_pred))
     channels, full = y_pred.shape[-1], len(y_true.shape) == len(y_pred.shape)
     if not same_pixels(y_true, y_pred):
-        raise ValueError(f'truth of shape {tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}: all axes but the last have to be equal')
+        raise ValueError(
+            f'truth of shape {tuple(y_true.shape)} and predictions of shape {tuple(y_pred.shape)}:'
+            ' all axes but the last have to be equal'
+        )
     if channels != classes and (channels, classes) != (1, 2):
-        raise ValueError(f'predictions of shape {tuple(y_pred.shape)}: {classes} channels are expected on the last axis, one for each class')
+        raise ValueError(
+            f'predictions of shape {tuple(y_pred.shape)}: {classes} channels are expected on the'
+            ' last axis, one for each class'
+        )
     guess = ops.argmax(y_pred, axis=-1) if channels > 1 else y_pred[..., 0] > threshold
-    if full and channels > 1 and y_true.shape[-1] is None:  # what a Sequence gives in Keras 2: looked at when it runs
-        y_true = ops.where(ops.shape(y_true)[-1] == 1, ops.cast(y_true[..., 0], 'int32'), ops.cast(ops.argmax(y_true, axis=-1), 'int32'))
+    # what a Sequence gives in Keras 2: looked at when it runs
+    if full and channels > 1 and y_true.shape[-1] is None:
+        y_true = ops.where(
+            ops.shape(y_true)[-1] == 1,
+            ops.cast(y_true[..., 0], 'int32'),
+            ops.cast(ops.argmax(y_true, axis=-1), 'int32'),
+        )
     elif full: y_true = ops.argmax(y_true, axis=-1) if (y_true.shape[-1] or 1) > 1 else y_true[..., 0]
     return ops.cast(y_true, 'int32'), ops.cast(guess, 'int32')
 
-# %% ../nbs/metrics.md #40564373
+# %% ../nbs/metrics.md #50d78496
 @register
 class MeanIoU(_Careful, keras.metrics.IoU):
     """Intersection over union, averaged over the classes that occur in truth or predictions.
 
     Args:
-        num_classes: how many; void is among them if the network has a channel for it.
-        void: class id of pixels without a label, such as 255 or -1; they count for nothing. None: there are none.
-        threshold: for predictions of one channel, where `num_classes` is 2; with 0 they may be logits.
+        num_classes: how many; void is among them if the model has a channel for it.
+        void: class id of pixels without a label, such as 255 or -1; they count for nothing. None:
+            there are none.
+        threshold: for predictions of one channel, where `num_classes` is 2; with 0 they may be
+            logits.
         name, dtype: of the metric.
 
-    `update_state` takes what `class_ids` takes, and weights of pictures or pixels. Void pixels that a one-hot mask gives no class at all need a weight of 0.
+    `update_state` takes what `class_ids` takes, and weights of images or pixels. Void pixels that a
+    one-hot mask gives no class at all need a weight of 0.
 
     Raises:
-        ValueError: an argument is wrong; or, when the result is read, the truth held ids that are neither classes nor void, or the predictions of one channel
+        ValueError: an argument is wrong; or, when the result is read, the truth held ids that are
+            neither classes nor void, or the predictions of one channel
             were outside [0, 1].
     """
-    COMPLAINTS = ('class ids in the truth that are neither void nor one of the classes from 0 on; `void=` names the id of pixels without a label',
-                  IMPROBABLE + '; or say threshold=0')
+    COMPLAINTS = (
+        (
+            'class ids in the truth that are neither void nor one of the classes from 0 on; `void=`'
+            ' names the id of pixels without a label'
+        ),
+        IMPROBABLE + '; or say threshold=0',
+    )
 
     def __init__(self, num_classes, void=None, threshold=.5, name='mean_iou', dtype='float32'):
-        self.void, self.threshold = void if void is None else whole('void', void, None), threshold
-        classes = range(whole('num_classes', num_classes, 2))
+        self.void, self.threshold = (
+            void if void is None else check_int('void', void, None)
+        ), threshold
+        classes = range(check_int('num_classes', num_classes, 2))
         super().__init__(num_classes, [i for i in classes if i != void], name=name, dtype=dtype)
         self._watch()
 
@@ -361,9 +471,15 @@ class MeanIoU(_Careful, keras.metrics.IoU):
         return super().result()
 
     def get_config(self):
-        return dict(num_classes=self.num_classes, void=self.void, threshold=self.threshold, name=self.name, dtype=self.dtype)
+        return dict(
+            num_classes=self.num_classes,
+            void=self.void,
+            threshold=self.threshold,
+            name=self.name,
+            dtype=self.dtype,
+        )
 
-# %% ../nbs/metrics.md #e4352da4
+# %% ../nbs/metrics.md #8c2f3ebb
 @register
 class ClassIoU(_DictScores, MeanIoU):
     """Intersection over union of each class but void, as a dict: `iou_road`, `iou_sky`.
@@ -376,7 +492,10 @@ class ClassIoU(_DictScores, MeanIoU):
     A class that occurs neither in truth nor in predictions gets 0.
     """
     def __init__(self, num_classes, void=None, threshold=.5, name='iou', dtype='float32'):
-        self.class_names = [str(n) for n in (num_classes if isinstance(num_classes, (list, tuple)) else range(num_classes))]
+        self.class_names = [
+            str(n)
+            for n in (num_classes if isinstance(num_classes, (list, tuple)) else range(num_classes))
+        ]
         super().__init__(len(self.class_names), void, threshold, name, dtype)
         self.prefix = name
         self.keys = [self.key(self.class_names[i]) for i in self.target_class_ids]
@@ -386,7 +505,9 @@ class ClassIoU(_DictScores, MeanIoU):
         self._complain()
         self.check_keys()
         hits = ops.sum(self.total_cm * ops.cast(np.eye(self.num_classes), self.dtype), axis=0)
-        iou = ops.divide_no_nan(hits, ops.sum(self.total_cm, axis=0) + ops.sum(self.total_cm, axis=1) - hits)
+        iou = ops.divide_no_nan(
+            hits, ops.sum(self.total_cm, axis=0) + ops.sum(self.total_cm, axis=1) - hits
+        )
         return dict(zip(self.keys, (iou[i] for i in self.target_class_ids)))
 
     def get_config(self):

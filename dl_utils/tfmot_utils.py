@@ -1,4 +1,4 @@
-"""`dl_utils.tfmot_utils` holds what makes networks small: pruning, clustering, quantization, files of 8 bits.
+"""`dl_utils.tfmot_utils` holds what makes models small: pruning, clustering, quantization, files of 8 bits.
 
 Docs: https://nikitashubin.github.io/dl_utils/tfmot_utils.html.md"""
 
@@ -13,26 +13,75 @@ __all__ = ['Quantize', 'calibrate', 'prune_low_magnitude', 'unprune', 'get_pruni
            'test_aplications', 'fix_size', 'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents',
            'evaluate_tflite', 'tflite_latency', 'keras']
 
-# %% ../nbs/tfmot_utils.md #85058bee
+# %% ../nbs/tfmot_utils.md #1aef531f
 from importlib import import_module
 
-from .keras_module import on_flavour
+from .keras_module import package_on_flavour
 
-# %% ../nbs/tfmot_utils.md #97193009
-_PARTS = {'tfmot.quantization': ('Quantize', 'calibrate'),
-          'tfmot.configs': ('NoOpQuantizeConfig', 'DefaultBNQuantizeConfig', 'OutputQuantizeConfig', 'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig'),
-          'tfmot.pruning': ('prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report', 'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer'),
-          'tfmot.clustering': ('cluster_weights', 'uncluster', 'distinct_weights', 'ClusteredLayer'),
-          'tfmot.compression': ('compress', 'Pruned', 'Clustered', 'Distilled', 'EightBits', 'Training'),
-          'tfmot.preparation': ('prepare', 'rule'), 'tfmot.from_keras_3': ('to_tf_keras',), 'tfmot.applications': ('test_applications', 'test_aplications'),
-          'tflite': ('to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency'), 'export': ('fix_size',), 'keras_module': ('keras',)}
+# %% ../nbs/tfmot_utils.md #fa0016de
+_PARTS = {
+    'compression.quantization': ('Quantize', 'calibrate'),
+    'compression.quantizers': (
+        'NoOpQuantizeConfig', 'DefaultBNQuantizeConfig', 'OutputQuantizeConfig',
+        'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig',
+        'prepare', 'rule'),
+    'compression.pruning': (
+        'prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report',
+        'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer'),
+    'compression.clustering': (
+        'cluster_weights', 'uncluster', 'distinct_weights', 'ClusteredLayer'),
+    'compression.search': (
+        'compress', 'Pruned', 'Clustered', 'Distilled', 'EightBits', 'Training'),
+    'compression.compatibility': ('test_applications', 'test_aplications'),
+    'graph.convert': ('to_tf_keras',),
+    'export.tflite': (
+        'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite',
+        'tflite_latency'),
+    'export.onnx': ('fix_size',),
+    'keras_module': ('keras',)}
 
-_home = on_flavour('dl_utils.tfmot_utils', 'tf_keras', 'tfmot')
+_home = package_on_flavour('dl_utils.tfmot_utils', 'tf_keras', 'tfmot')
 for _part, _names in _PARTS.items():
     for _name in _names: globals()[_name] = getattr(import_module(f'{_home}.{_part}'), _name)
 
-# %% ../nbs/tfmot_utils.md #e8a829a1
-_all_ = ['Quantize', 'calibrate', 'prune_low_magnitude', 'unprune', 'get_pruning_callbacks', 'sparsity_report', 'ConstantSparsity', 'PolynomialDecay', 'PrunedLayer', 'cluster_weights', 'uncluster', 'distinct_weights', 'ClusteredLayer',
-         'compress', 'Pruned', 'Clustered', 'Distilled', 'EightBits', 'Training',
-         'NoOpQuantizeConfig', 'DefaultBNQuantizeConfig', 'OutputQuantizeConfig', 'KernelQuantizeConfig', 'FixedOutputQuantizeConfig', 'FloatQuantizeConfig', 'prepare', 'rule',
-         'to_tf_keras', 'test_applications', 'test_aplications', 'fix_size', 'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency', 'keras']
+# %% ../nbs/tfmot_utils.md #b77ce24f
+_all_ = [
+    'Quantize',
+    'calibrate',
+    'prune_low_magnitude',
+    'unprune',
+    'get_pruning_callbacks',
+    'sparsity_report',
+    'ConstantSparsity',
+    'PolynomialDecay',
+    'PrunedLayer',
+    'cluster_weights',
+    'uncluster',
+    'distinct_weights',
+    'ClusteredLayer',
+    'compress',
+    'Pruned',
+    'Clustered',
+    'Distilled',
+    'EightBits',
+    'Training',
+    'NoOpQuantizeConfig',
+    'DefaultBNQuantizeConfig',
+    'OutputQuantizeConfig',
+    'KernelQuantizeConfig',
+    'FixedOutputQuantizeConfig',
+    'FloatQuantizeConfig',
+    'prepare',
+    'rule',
+    'to_tf_keras',
+    'test_applications',
+    'test_aplications',
+    'fix_size',
+    'to_tflite',
+    'save_tflite',
+    'load_tflite',
+    'tflite_contents',
+    'evaluate_tflite',
+    'tflite_latency',
+    'keras',
+]

@@ -18,7 +18,9 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 
-from dl_utils.data import DataProblem, SegDataLoader, check, make_shapes_dataset
+from dl_utils.data.images import DataProblem
+from dl_utils.data.loader import check, SegDataLoader
+from dl_utils.data.synthetic import make_shapes_dataset
 
 CLASSES = 3
 LOSSLESS = "png", "bmp", "tiff", "webp", "ppm", "npy"
@@ -61,24 +63,24 @@ DAMAGE = {
 
 damage = st.tuples(st.sampled_from([*DAMAGE, *["none"] * 8]), st.integers(0, 10 ** 4), st.integers(0, 10 ** 4))
 pair = st.fixed_dictionaries(dict(
-    picture=damage, mask=damage, picture_suffix=st.sampled_from([*LOSSLESS, "jpg"]), mask_suffix=st.sampled_from(LOSSLESS),
-    layout=st.sampled_from(["pair"] * 10 + ["no mask", "no picture", "twin", "other size", "other values", "upper", "folder", "pipe"])))
-USELESS = "no mask", "no picture", "other size", "other values", "folder", "pipe"
+    image=damage, mask=damage, image_suffix=st.sampled_from([*LOSSLESS, "jpg"]), mask_suffix=st.sampled_from(LOSSLESS),
+    layout=st.sampled_from(["pair"] * 10 + ["no mask", "no image", "twin", "other size", "other values", "upper", "folder", "pipe"])))
+USELESS = "no mask", "no image", "other size", "other values", "folder", "pipe"
 
 
 def write(folder, number, given, seed):
     """Write one pair; its stem, whether it is certainly useless, whether it is certainly fine, and what was saved."""
     rng = np.random.default_rng([seed, number])
     height, width, layout = 8, 10, given["layout"]
-    picture = rng.integers(0, 256, (height, width, 3), "uint8")
+    image = rng.integers(0, 256, (height, width, 3), "uint8")
     mask = rng.integers(0, CLASSES, (height + (layout == "other size"), width), "uint8") + 100 * (layout == "other values")
     stem = f"{number}"
-    suffix = given["picture_suffix"].upper() if layout == "upper" else given["picture_suffix"]
-    harmless = given["picture"][0] == given["mask"][0] == "none"  # damage may even turn a size or a value into another
+    suffix = given["image_suffix"].upper() if layout == "upper" else given["image_suffix"]
+    harmless = given["image"][0] == given["mask"][0] == "none"  # damage may even turn a size or a value into another
     useless, fine = layout in USELESS and (harmless or not layout.startswith("other")), layout in ("pair", "upper")
-    for side, array, suffix, how in (("inp", picture, suffix, given["picture"]), ("out", mask, given["mask_suffix"], given["mask"])):
+    for side, array, suffix, how in (("inp", image, suffix, given["image"]), ("out", mask, given["mask_suffix"], given["mask"])):
         path = folder / side / f"{stem}.{suffix}"
-        if (side, layout) in (("out", "no mask"), ("inp", "no picture")): continue
+        if (side, layout) in (("out", "no mask"), ("inp", "no image")): continue
         if side == "inp" and layout == "folder": path.mkdir()
         elif side == "inp" and layout == "pipe": os.mkfifo(path)
         else:
@@ -88,7 +90,7 @@ def write(folder, number, given, seed):
         if side == "out" and layout == "twin":
             shutil.copy(path, path.with_suffix(".other"))
             fine = False
-    return stem, useless, fine, (picture, mask)
+    return stem, useless, fine, (image, mask)
 
 
 def agrees(path, got, saved):
@@ -102,9 +104,9 @@ def check_batches(loader, saved):
     """Each sample that the loader gives is what is in the files."""
     x, y = (np.concatenate(part) for part in zip(*(loader[i] for i in range(len(loader)))))
     assert len(x) == len(loader.pairs) and x.dtype == y.dtype == np.float32 and (y.sum(-1) == 1).all()
-    for (picture, mask), got, target in zip(loader.pairs, x, y):
-        assert agrees(picture, np.rint(got * 255), saved[picture.stem][0]), picture
-        assert agrees(mask, target.argmax(-1), saved[picture.stem][1]), mask
+    for (image, mask), got, target in zip(loader.pairs, x, y):
+        assert agrees(image, np.rint(got * 255), saved[image.stem][0]), image
+        assert agrees(mask, target.argmax(-1), saved[image.stem][1]), mask
 
 
 def fuzz(pairs, batch_size, seed):
@@ -123,7 +125,7 @@ def fuzz(pairs, batch_size, seed):
         if len(named) >= len(pairs) or whole_set: return
         with pytest.warns() if problems else open(os.devnull):
             with SegDataLoader(folder, CLASSES, batch_size=1, on_error="skip") as loader:
-                assert fine <= {picture.stem for picture, _ in loader.pairs}
+                assert fine <= {image.stem for image, _ in loader.pairs}
                 check_batches(loader, {s: arrays for s, _, _, arrays in stems})
                 if len(loader) > 1: spoil_late(loader)
 
@@ -163,7 +165,7 @@ def test_files_that_may_not_be_read_are_named(python):
         said = python(f"""
             import os
             from pathlib import Path
-            from dl_utils.data import SegDataLoader, check, make_shapes_dataset
+            from dl_utils.data.loader import check, make_shapes_dataset, SegDataLoader
             SegDataLoader(make_shapes_dataset('warm', 2), 4)[0]  # all is imported
             path = make_shapes_dataset('{folder}/set', n=3)
             os.chmod(path / 'inp/0001.png', 0), os.chmod(path / 'out/0002.png', 0)
@@ -187,7 +189,7 @@ def test_files_that_may_not_be_read_are_named(python):
 DIGEST = """
     import hashlib, sys
     import albumentations as A
-    from dl_utils.data import SegDataLoader, make_shapes_dataset
+    from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
     many = A.Compose([A.RandomCrop(32, 32), A.D4(), A.RandomBrightnessContrast(p=1), A.OneOf([A.GaussNoise(p=1), A.Rotate(p=1)])])
     loader = SegDataLoader(make_shapes_dataset('shapes', n=12, size=(48, 48)), 4, many, batch_size=5, shuffle=True, seed=3, workers={workers}, cache={cache!r}, processes={processes})
     digest = hashlib.sha1()
@@ -272,7 +274,7 @@ def test_helpers_end_with_their_owner(tmp_path):
     code = """
         import os, signal, sys, time
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-        from dl_utils.data import SegDataLoader, make_shapes_dataset
+        from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
         loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, workers=2, processes=True)
         for _ in loader: pass
         print(*(helper.process.pid for helper in loader._reading._at_work.helpers.all), flush=True)
@@ -360,7 +362,7 @@ def test_a_loader_may_ask_another_and_be_closed_meanwhile(tmp_path):
 
 FIT = """
     import numpy as np
-    from dl_utils.data import SegDataLoader, make_shapes_dataset
+    from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
     from dl_utils.keras_module import is_keras_3, keras
     path = make_shapes_dataset('shapes', n=8, size=(32, 32))
     model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 1, activation='softmax')])
@@ -386,7 +388,7 @@ def test_a_killed_program_leaves_no_cache(tmp_path):
     """The file of the disk cache has no name, so SIGKILL can't leave it."""
     import notebooks
     code = """
-        from dl_utils.data import SegDataLoader, make_shapes_dataset
+        from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
         loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, cache='disk')
         for _ in loader: pass
         print(loader._source.cache.bytes, flush=True)

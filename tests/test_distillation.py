@@ -116,7 +116,7 @@ AS_USUAL = NETWORKS + """
     assert set(model.fit(x, verbose=0).history) >= {'loss', 'student_loss', 'distillation_loss', 'feature_loss'}  # no truth
 
     import warnings
-    from dl_utils.keras_utils import SegDataLoader, make_shapes_dataset
+    from dl_utils.keras_utils import make_shapes_dataset, SegDataLoader
     with warnings.catch_warnings(record=True):
         warnings.simplefilter('always')
         resizing = Distiller(keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1, activation='softmax')]), net(8, 1))

@@ -95,7 +95,7 @@ def test_interrupting_a_notebook_keeps_its_kernel(tmp_path):
 SERVED = """
     import sys
     import numpy as np
-    from dl_utils.keras_utils import TensorBoardContext, keras
+    from dl_utils.keras_utils import keras, TensorBoardContext
 
     x = np.random.default_rng(0).normal(size=(256, 4)).astype('float32')
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation='relu'), keras.layers.Dense(1)])
@@ -145,12 +145,12 @@ def look(url, folder):
     """The page of curves in a browser: the loss of training, orange, and of validation, blue, fall from left to right."""
     deadline = time.monotonic() + 60
     while b"validation" not in urlopen(url + "data/plugin/scalars/tags", timeout=60).read() and time.monotonic() < deadline: time.sleep(.5)
-    picture, seen = folder / "page.png", []
+    image, seen = folder / "page.png", []
     while len(seen) < 2 and time.monotonic() < deadline:  # the browser may be faster than the page
         subprocess.run([BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                         f"--user-data-dir={folder / 'profile'}", "--hide-scrollbars", "--window-size=1400,900", "--virtual-time-budget=60000",
-                        f"--screenshot={picture}", url + "#scalars"], check=True, capture_output=True, timeout=120)
-        red, _, blue = np.moveaxis(np.asarray(Image.open(picture).convert("RGB")).astype(int)[580:780, 410:710], -1, 0)  # the second chart
+                        f"--screenshot={image}", url + "#scalars"], check=True, capture_output=True, timeout=120)
+        red, _, blue = np.moveaxis(np.asarray(Image.open(image).convert("RGB")).astype(int)[580:780, 410:710], -1, 0)  # the second chart
         lines = [np.nonzero(line) for line in (red - blue > 120, blue - red > 120)]
         seen = [(rows, columns) for rows, columns in lines if len(columns) and np.ptp(columns) > 100]
     assert len(seen) == 2, "the two curves are not seen"

@@ -12,6 +12,6 @@ CASES = [pytest.param(name, flavour, marks=pytest.mark.slow if slow else ()) for
 @pytest.mark.parametrize("name, flavour", CASES)
 def test_notebook(name, flavour):
     failure = None
-    try: notebooks.execute(notebooks.by_name(name), flavour, flags=FLAGS)
+    try: notebooks.execute(notebooks.by_name(name), flavour, flags=FLAGS, short="slow" not in FLAGS)
     except notebooks.CellFailed as error: failure = str(error)
     if failure: pytest.fail(failure, pytrace=False)

@@ -1,4 +1,4 @@
-"""The package as others meet it: what importing it costs, what is in the wheel, and networks that travel between processes."""
+"""The package as others meet it: what importing it costs, what is in the wheel, and models that travel between processes."""
 import ast
 import re
 import shutil
@@ -53,7 +53,8 @@ def test_networks_travel_to_another_process(python, flavour, tmp_path):
     """Saved here, loaded there in safe mode, once their layers are imported: equal predictions, for a size that is no multiple of 32."""
     python("""
         import numpy as np
-        from dl_utils.keras_utils import Deeplabv3Plus, UNet, backbone_with_preprop, keras, make_fractal_unet
+        from dl_utils.keras_utils import backbone_with_preprop, Deeplabv3Plus, keras
+        from dl_utils.keras_utils import make_fractal_unet, UNet
         backbone = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(64, 64, 3), alpha=.35)
         x = np.random.default_rng(0).random((1, 50, 70, 3), 'float32')
         expected = dict(x=x)
@@ -76,7 +77,7 @@ def test_networks_travel_to_another_process(python, flavour, tmp_path):
         try: keras.models.load_model('unet-False.keras', compile=False)
         except Exception: pass
         else: raise AssertionError('loaded without the import that README and tutorial ask for')
-        import dl_utils.models.layers
+        import dl_utils.layers
         expected = dict(np.load('expected.npz'))
         x = expected.pop('x')
         assert len(expected) == 9
@@ -89,7 +90,7 @@ def test_networks_travel_to_another_process(python, flavour, tmp_path):
 
 
 def test_without_tensorflow_on_another_backend(python):
-    """Keras 3 on JAX needs nothing of TensorFlow: neither the data nor the networks import it."""
+    """Keras 3 on JAX needs nothing of TensorFlow: neither the data nor the models import it."""
     done = python("""
         import sys
         class NoTensorFlow:
@@ -97,7 +98,7 @@ def test_without_tensorflow_on_another_backend(python):
                 if name.split('.')[0] == 'tensorflow': raise ModuleNotFoundError(f'No module named {name!r}', name=name)
         sys.meta_path.insert(0, NoTensorFlow())
         import numpy as np
-        from dl_utils.data import SegDataLoader, make_shapes_dataset
+        from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
         from dl_utils.models.unet import UNet
         make_shapes_dataset('shapes', n=4)
         net = UNet('MobileNetV2', (None, None, 3), out_filters=4, weights=None)
@@ -120,7 +121,7 @@ def test_an_extra_that_is_missing_is_named(python):
     for flavour, package, extra in [("tf_keras", "tf_keras", "tfmot"), ("tfmot", "tensorflow_model_optimization", "tfmot"),
                                     ("keras", "jax", "jax")]:
         env = {"KERAS_BACKEND": "jax"} if package == "jax" else {}
-        done = python(f"import sys; sys.modules[{package!r}] = None\nimport dl_utils.data", flavour, check=False, **env)
+        done = python(f"import sys; sys.modules[{package!r}] = None\nimport dl_utils.data.loader", flavour, check=False, **env)
         packages = " ".join(map(repr, EXTRAS[extra]))
         assert done.stderr.splitlines()[-1].endswith(f"the extra {extra!r} of dl_utils brings it: pip install {packages}"), done.stderr
 

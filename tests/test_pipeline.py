@@ -60,10 +60,10 @@ def test_a_renamed_notebook_leaves_nothing_behind(rebuilt, tmp_path):
     copy = tmp_path / "renamed"
     shutil.copytree(rebuilt, copy, symlinks=True)
     data = copy / "nbs/data.md"
-    data.with_name("pictures.md").write_text(data.read_text().replace("default_exp data", "default_exp pictures"))
+    data.with_name("images.md").write_text(data.read_text().replace("default_exp data", "default_exp images"))
     data.unlink()
     subprocess.run([sys.executable, "tools/notebooks.py", "build"], cwd=copy, env=notebooks.clean_env(tmp_path), check=True)
-    assert (copy / "dl_utils/pictures.py").exists() and not (copy / "dl_utils/data.py").exists()
+    assert (copy / "dl_utils/images.py").exists() and not (copy / "dl_utils/data.py").exists()
     assert not (copy / "nbs/data.ipynb").exists()
 
 

@@ -1,4 +1,4 @@
-"""Pruning where one notebook can't show it: our networks, processes of Keras 3, stock networks, replicas, signals."""
+"""Pruning where one notebook can't show it: our models, processes of Keras 3, stock models, replicas, signals."""
 import textwrap
 
 import numpy as np
@@ -6,26 +6,27 @@ import pytest
 
 
 def test_our_networks_are_pruned(python):
-    """Each becomes as sparse as it was told, in a step, and plain again, the pixels of the pruned one; a network of Keras 3 is pruned, too."""
+    """Each becomes as sparse as it was told, in a step, and plain again, the pixels of the pruned one; a model of Keras 3 is pruned, too."""
     assert python("""
         import warnings
         import numpy as np
-        from dl_utils.keras_utils import Deeplabv3Plus, UNet, keras, make_fractal_unet
+        from dl_utils.keras_utils import Deeplabv3Plus, keras, make_fractal_unet, UNet
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # networks of tf_keras are coming, in a process of Keras 3
-            from dl_utils.tfmot_utils import get_pruning_callbacks, prune_low_magnitude, sparsity_report, unprune
-        pictures = np.random.default_rng(0).random((2, 64, 64, 3), 'float32')
+            warnings.simplefilter('ignore')  # models of tf_keras are coming, in a process of Keras 3
+            from dl_utils.tfmot_utils import get_pruning_callbacks, prune_low_magnitude
+            from dl_utils.tfmot_utils import sparsity_report, unprune
+        images = np.random.default_rng(0).random((2, 64, 64, 3), 'float32')
         for make, backbone in (UNet, 'EfficientNetV2B0'), (Deeplabv3Plus, 'MobileNetV3Small'), (make_fractal_unet, 'MobileNetV2'):
             net = make(backbone, (64, 64, 3), out_filters=2, weights=None)
             net.compile('sgd', 'mse')
             pruned = prune_low_magnitude(net, .7)
-            assert np.abs(np.asarray(net(pictures)) - pruned(pictures).numpy()).max() < 1e-5
-            pruned.fit(pictures, np.zeros((2, 64, 64, 2)), verbose=0, callbacks=get_pruning_callbacks())
+            assert np.abs(np.asarray(net(images)) - pruned(images).numpy()).max() < 1e-5
+            pruned.fit(images, np.zeros((2, 64, 64, 2)), verbose=0, callbacks=get_pruning_callbacks())
             plain = unprune(pruned)
             report = sparsity_report(plain)
             assert all(abs(row.zeros - .7 * row.size) <= max(.5, 1e-3 * row.size) for row in report) and len(report) > 30
             assert [layer.name for layer in plain.layers] == [layer.name for layer in pruned.layers], 'names'
-            print(net.name, np.array_equal(plain(pictures), pruned(pictures)), plain.optimizer is not None)
+            print(net.name, np.array_equal(plain(images), pruned(images)), plain.optimizer is not None)
         """) == "unet True True\ndeeplabv3plus True True\nfractal_unet True True"
 
 
@@ -51,7 +52,8 @@ def test_two_replicas_count_a_step_once(python):
         import tensorflow as tf
         cpu = tf.config.list_physical_devices('CPU')[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        from dl_utils.tfmot_utils import PolynomialDecay, get_pruning_callbacks, keras, prune_low_magnitude, sparsity_report
+        from dl_utils.tfmot_utils import get_pruning_callbacks, keras, PolynomialDecay
+        from dl_utils.tfmot_utils import prune_low_magnitude, sparsity_report
         x = np.random.default_rng(0).normal(size=(16, 4)).astype('float32')
         weights = []
         for strategy in tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']), tf.distribute.get_strategy():
@@ -73,7 +75,8 @@ TRAINING = """
     import os, signal, sys
     import numpy as np
     from dl_utils.keras_utils import ResumableRun
-    from dl_utils.tfmot_utils import PolynomialDecay, Quantize, calibrate, get_pruning_callbacks, keras, prune_low_magnitude, sparsity_report
+    from dl_utils.tfmot_utils import calibrate, get_pruning_callbacks, keras, PolynomialDecay
+    from dl_utils.tfmot_utils import prune_low_magnitude, Quantize, sparsity_report
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None): self.epoch = epoch
@@ -81,15 +84,15 @@ TRAINING = """
             if (self.epoch, batch) == (2, 1): os.kill(os.getpid(), signal.SIGTERM)
 
     keras.utils.set_random_seed(0)
-    pictures = np.random.default_rng(0).random((16, 16, 16, 3), 'float32')
-    masks = (pictures[..., :1] > .5).astype('float32')
+    images = np.random.default_rng(0).random((16, 16, 16, 3), 'float32')
+    masks = (images[..., :1] > .5).astype('float32')
     layers = keras.layers
     net = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(8, 3, padding='same'), layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(1, 1, activation='sigmoid')])
     net.compile(keras.optimizers.Adam(.01), 'binary_crossentropy')
     pruning = sys.argv[1] == 'pruning'
-    net = prune_low_magnitude(net, PolynomialDecay(0, .75, 4, 18, frequency=3)) if pruning else calibrate(Quantize()(net), pictures)
+    net = prune_low_magnitude(net, PolynomialDecay(0, .75, 4, 18, frequency=3)) if pruning else calibrate(Quantize()(net), images)
     callbacks = (get_pruning_callbacks() if pruning else []) + ([Stop()] if 'stop' in sys.argv else [])
-    ResumableRun(sys.argv[2], seed=1).fit(net, pictures, masks, batch_size=4, epochs=6, verbose=0, callbacks=callbacks)
+    ResumableRun(sys.argv[2], seed=1).fit(net, images, masks, batch_size=4, epochs=6, verbose=0, callbacks=callbacks)
     np.savez(sys.argv[2] + '.npz', *net.get_weights())
     print(round(sparsity_report(net).sparsity, 2))
 """
@@ -109,8 +112,8 @@ def test_an_interrupted_run_goes_on(python, tmp_path, what, sparsity):
 
 COMPRESSION = """
     import os, signal, sys
-    from dl_utils.keras_utils import MeanIoU, SegDataLoader, make_shapes_dataset
-    from dl_utils.tfmot_utils import EightBits, Pruned, compress, keras
+    from dl_utils.keras_utils import make_shapes_dataset, MeanIoU, SegDataLoader
+    from dl_utils.tfmot_utils import compress, EightBits, keras, Pruned
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -1,4 +1,4 @@
-"""Quantization where one notebook can't show it: all families of Keras Applications, our networks on some of them, processes that run on Keras 3."""
+"""Quantization where one notebook can't show it: all families of Keras Applications, our models on some of them, processes that run on Keras 3."""
 import json
 
 import pytest
@@ -12,8 +12,8 @@ SMALLER = {"NASNetMobile": "import tf_keras; from tf_keras.src.applications.nasn
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_quantized(python, name):
-    """Wrapped, trained a step, saved, loaded in another process, and converted to a file of 8 bits that answers like the network; and pruned."""
-    show = SMALLER.get(name, "") + "import json; from dl_utils.tfmot.applications import *; print(json.dumps({}))"
+    """Wrapped, trained a step, saved, loaded in another process, and converted to a file of 8 bits that answers like the model; and pruned."""
+    show = SMALLER.get(name, "") + "import json; from dl_utils.compression.compatibility import *; print(json.dumps({}))"
     tried, pruned = json.loads(python(show.format(f"[try_application({name!r}), prune_application({name!r})]"), "tf_keras").splitlines()[-1])
     row = tried | json.loads(python(show.format(f"reload_application({name!r})"), "tf_keras").splitlines()[-1])
     assert row["int8"] == 1 and row["from_float"] < .05 and row["from_quantized"] < .05 and row["ratio"] < .33, row
@@ -24,17 +24,17 @@ def test_every_family_is_quantized(python, name):
 
 NETWORKS = """
     import numpy as np
-    from dl_utils.tfmot_utils import Quantize, calibrate, fix_size, tflite_contents, to_tflite
-    from dl_utils.keras_utils import Deeplabv3Plus, UNet, make_fractal_unet
+    from dl_utils.tfmot_utils import calibrate, fix_size, Quantize, tflite_contents, to_tflite
+    from dl_utils.keras_utils import Deeplabv3Plus, make_fractal_unet, UNet
     from tf_keras.src.applications.convnext import ConvNeXt
     small_convnext = ConvNeXt([1, 1, 1, 1], [8, 16, 24, 32], include_top=False, weights=None, input_shape=(64, 64, 3), model_name='small')
-    pictures = np.random.default_rng(0).random((2, 70, 90, 3), 'float32')
+    images = np.random.default_rng(0).random((2, 70, 90, 3), 'float32')
     for make, backbone in (UNet, 'EfficientNetV2B0'), (Deeplabv3Plus, 'MobileNetV3Small'), (make_fractal_unet, 'MobileNetV2'), (UNet, small_convnext):
         net = make(backbone, (None, None, 3), out_filters=3, weights=None, use_submodels=make is UNet)
-        quantized = calibrate(Quantize()(net), pictures)
-        contents = tflite_contents(to_tflite(fix_size(quantized, 70, 90), 'net.tflite', pictures))
+        quantized = calibrate(Quantize()(net), images)
+        contents = tflite_contents(to_tflite(fix_size(quantized, 70, 90), 'net.tflite', images))
         assert contents.int8_convolutions == 1, contents
-        print(net.name, np.abs(net(pictures) - quantized(pictures)).max() < .05)
+        print(net.name, np.abs(net(images) - quantized(images)).max() < .05)
 """
 
 
@@ -43,22 +43,22 @@ def test_our_networks_are_quantized(python):
 
 
 def test_in_a_process_of_keras_3(python):
-    """A network of ours, built and compiled in Keras 3, is quantized, trained and converted there; a warning says what that means."""
+    """A model of ours, built and compiled in Keras 3, is quantized, trained and converted there; a warning says what that means."""
     assert python("""
         import warnings
         import numpy as np
-        from dl_utils.keras_utils import Dice, MeanIoU, UNet, keras
+        from dl_utils.keras_utils import Dice, keras, MeanIoU, UNet
         net = UNet(keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(96, 96, 3), alpha=.35), (96, 96, 3), out_filters=3)
         net.compile('adam', Dice(), metrics=[MeanIoU(num_classes=3)])
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
-            from dl_utils.tfmot_utils import Quantize, calibrate, tflite_contents, to_tflite
+            from dl_utils.tfmot_utils import calibrate, Quantize, tflite_contents, to_tflite
         assert any("os.environ['KERAS_MODULE'] = 'tf_keras'" in str(warning.message) for warning in told), told
-        pictures, masks = np.random.default_rng(0).random((4, 96, 96, 3), 'float32'), np.eye(3, dtype='float32')[np.random.default_rng(1).integers(0, 3, (4, 96, 96))]
-        quantized = calibrate(Quantize()(net), pictures)
-        assert np.abs(np.asarray(net(pictures)) - quantized(pictures).numpy()).max() < .05
-        logs = quantized.fit(pictures, masks, verbose=0).history
-        print(sorted(logs), tflite_contents(to_tflite(quantized, 'net.tflite', pictures)).int8_convolutions, type(quantized).__module__.split('.')[0])
+        images, masks = np.random.default_rng(0).random((4, 96, 96, 3), 'float32'), np.eye(3, dtype='float32')[np.random.default_rng(1).integers(0, 3, (4, 96, 96))]
+        quantized = calibrate(Quantize()(net), images)
+        assert np.abs(np.asarray(net(images)) - quantized(images).numpy()).max() < .05
+        logs = quantized.fit(images, masks, verbose=0).history
+        print(sorted(logs), tflite_contents(to_tflite(quantized, 'net.tflite', images)).int8_convolutions, type(quantized).__module__.split('.')[0])
         """, "keras") == "['loss', 'mean_iou'] 1.0 tf_keras"
 
 
@@ -66,16 +66,16 @@ def test_odd_networks(python):
     """What rules could get wrong without a word: outputs stay equal, names, resting parts and regularizers too."""
     assert python("""
         import numpy as np, tensorflow as tf
-        from dl_utils.tfmot_utils import Quantize, calibrate, keras, tflite_contents, to_tflite
+        from dl_utils.tfmot_utils import calibrate, keras, Quantize, tflite_contents, to_tflite
         keras.utils.set_random_seed(0)
         layers, l2 = keras.layers, keras.regularizers.l2(.1)
-        pictures, start = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype('float32'), keras.Input((8, 8, 4))
+        images, start = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype('float32'), keras.Input((8, 8, 4))
         inner = keras.Input((8, 8, 4))
         base = keras.Model(inner, layers.Dropout(.5)(layers.BatchNormalization()(layers.Conv2D(4, 3)(inner))), name='base')
         head_start = keras.Input((8, 8, 4))
         head = keras.Model(head_start, layers.Conv2D(2, 3)(head_start), name='head')
         def swish(x): return x * tf.sigmoid(1.7 * x)
-        networks = dict(
+        models = dict(
             separable=layers.SeparableConv2D(5, 3, activation='sigmoid')(start), grouped=layers.Conv2D(8, 3, groups=4, activation='swish')(start),
             dense=layers.Dense(5, activation='tanh', bias_regularizer=l2, bias_initializer='ones')(start), regular=layers.Conv2D(4, 3, activation='swish', activity_regularizer=l2)(start),
             resting=layers.Dense(2)(layers.GlobalAveragePooling2D()(base(start, training=False))), named=layers.Activation('linear', name='out')(layers.Conv2D(2, 3)(start)),
@@ -83,21 +83,21 @@ def test_odd_networks(python):
             twice=layers.Concatenate()([y := layers.Conv2D(2, 1)(start), y]), norm=layers.Conv2D(2, 1)(layers.BatchNormalization()(layers.Conv2D(4, 3)(start), training=False)),
             limited=layers.Conv2D(2, 1)(layers.ReLU(1.)(start)), hard=layers.Conv2D(4, 3, activation='hard_sigmoid')(start), mean=layers.Average()([start, layers.Conv2D(4, 1)(start)]),
             late=layers.ReLU(threshold=.1)(start), bent=layers.ELU(.5)(start), flat=layers.BatchNormalization()(layers.Flatten()(start)), first=layers.BatchNormalization(axis=1)(start))
-        for name, outputs in networks.items():
+        for name, outputs in models.items():
             net = keras.Model(start, outputs, name=name)
-            quantized = calibrate(Quantize()(net), pictures)
-            for a, b in zip(tf.nest.flatten(net(pictures)), tf.nest.flatten(quantized(pictures))): assert np.abs(a - b).max() < .05 * np.abs(a).max() + 1e-6, name
+            quantized = calibrate(Quantize()(net), images)
+            for a, b in zip(tf.nest.flatten(net(images)), tf.nest.flatten(quantized(images))): assert np.abs(a - b).max() < .05 * np.abs(a).max() + 1e-6, name
             assert quantized.output_names == net.output_names, name
             if name == 'nested': continue
-            targets = np.zeros(net(pictures).shape)
+            targets = np.zeros(net(images).shape)
             losses = []
             for model in net, quantized:
                 model.compile('sgd', 'mse')
-                losses.append(model.evaluate(pictures, targets, verbose=0))
+                losses.append(model.evaluate(images, targets, verbose=0))
             assert np.isclose(*losses, rtol=.1), (name, losses)  # a lost regularizer is far more
             norms = [layer for layer in quantized._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
             before = [layer.moving_mean.numpy() for layer in norms]
-            quantized.fit(pictures, targets, verbose=0)
+            quantized.fit(images, targets, verbose=0)
             assert name in ('flat', 'first') or all(np.array_equal(a, layer.moving_mean) for a, layer in zip(before, norms)), name
             in_float = tflite_contents(to_tflite(quantized, 'odd.tflite')).float_operators
             assert bool(in_float) == (name in ('late', 'bent', 'flat', 'first')) and ('CAST' in in_float or not in_float), (name, in_float)
@@ -121,10 +121,10 @@ def test_layers_of_users(python):
     assert python("""
         import warnings
         import numpy as np, tensorflow as tf
-        from dl_utils.tfmot_utils import Quantize, calibrate, keras, tflite_contents, to_tflite
+        from dl_utils.tfmot_utils import calibrate, keras, Quantize, tflite_contents, to_tflite
         keras.utils.set_random_seed(0)
         layers = keras.layers
-        pictures, start = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype('float32'), keras.Input((8, 8, 4))
+        images, start = np.random.default_rng(0).normal(size=(8, 8, 8, 4)).astype('float32'), keras.Input((8, 8, 4))
 
         @keras.utils.register_keras_serializable('test')
         class Gain(layers.Layer):  # its `build` doesn't say that it was built
@@ -143,27 +143,27 @@ def test_layers_of_users(python):
         nested = keras.Model(inner, conv(conv(inner)), name='nested')
         halve = lambda name: layers.Lambda(lambda x: tf.split(x, 2, -1), name=name)(conv(start))
         a, b = halve('odd')
-        networks = dict(
+        models = dict(
             gain=conv(Gain(name='odd')(conv(start), 2.)), block=conv(Block(name='odd')(conv(start))), power=conv(conv(start) ** 2.), mean=conv(tf.reduce_mean(conv(start), [1, 2], True)),
             attention=layers.MultiHeadAttention(2, 4, name='odd')(*[layers.Reshape((64, 4))(conv(start))] * 2), nested=conv(nested(start)), split=layers.Add()([conv(a), conv(b)]), half=conv(halve('odd')[1]),
             sized=tf.image.resize(conv(layers.MaxPooling2D()(start)), tf.shape(start)[1:3] * 2), functions=conv(layers.Activation('leaky_relu')(layers.Activation(tf.nn.relu6)(conv(start)))))
         odd = dict(power=lambda layer: getattr(layer, 'symbol', '') != '' , mean=lambda layer: getattr(layer, 'symbol', '') != '', nested='nested', sized=(), functions=())
-        for name, outputs in networks.items():
+        for name, outputs in models.items():
             net = keras.Model(start, outputs, name=name)
             for weight in net.weights: weight.assign(np.random.default_rng(0).uniform(.3, 1, weight.shape) * np.random.default_rng(1).choice([-1, 1][len(weight.shape) < 2:], weight.shape))
-            quantized = calibrate(Quantize(odd.get(name, 'odd'))(net), pictures)
-            wanted, got = net(pictures).numpy(), quantized(pictures).numpy()
+            quantized = calibrate(Quantize(odd.get(name, 'odd'))(net), images)
+            wanted, got = net(images).numpy(), quantized(images).numpy()
             assert np.abs(wanted - got).mean() < .02 * np.abs(wanted).max(), (name, np.abs(wanted - got).mean() / np.abs(wanted).max())
             moving = [w.numpy() for w in quantized.weights if 'moving' in w.name]
             assert all(np.array_equal(w, v) for w, v in zip(moving, [w.numpy() for w in net.weights if 'moving' in w.name])), name  # calibrating moves no averages, inside of layers either
             quantized.compile('sgd', 'mse')
-            quantized.fit(pictures, np.zeros_like(wanted), epochs=1, verbose=0)
-            got = quantized(pictures).numpy()
+            quantized.fit(images, np.zeros_like(wanted), epochs=1, verbose=0)
+            got = quantized(images).numpy()
             for suffix in 'keras', 'h5':
                 with warnings.catch_warnings():
                     warnings.simplefilter('ignore')
                     quantized.save(f'net.{suffix}')
-                assert np.array_equal(Quantize.load_model(f'net.{suffix}', safe_mode=False)(pictures), got), (name, suffix)
+                assert np.array_equal(Quantize.load_model(f'net.{suffix}', safe_mode=False)(images), got), (name, suffix)
             if name == 'functions': assert not tflite_contents(to_tflite(quantized, 'net.tflite')).float_operators
             if name == 'nested': assert tflite_contents(to_tflite(quantized, 'net.tflite')).float_operators['CONV_2D'] == 2
         print('kept')

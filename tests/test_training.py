@@ -29,11 +29,12 @@ EXACT = """
 TWO_REPLICAS = """
     import numpy as np, tensorflow as tf
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-    from dl_utils.keras_utils import AutoFinetune, Dice, LossSum, MaxFscore, MeanIoU, Warmup, keras, recompile_model
+    from dl_utils.keras_utils import AutoFinetune, Dice, keras, LossSum, MaxFscore, MeanIoU
+    from dl_utils.keras_utils import recompile_model, Warmup
     x = np.random.default_rng(0).random((64, 4)).astype('float32')
     y = (x[:, :1] > x[:, 1:2]).astype('float32')
 
-    def network(loss='binary_crossentropy'):
+    def model(loss='binary_crossentropy'):
         keras.utils.set_random_seed(0)
         first = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation='relu'), keras.layers.BatchNormalization()])
         model = keras.Sequential([keras.Input((4,)), first, keras.layers.Dense(1, activation='sigmoid')])
@@ -46,15 +47,15 @@ TWO_REPLICAS = """
 
     strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
     def trained(*callbacks, scope=True, **options):
-        if not scope: model = network()
+        if not scope: model = model()
         else:
-            with strategy.scope(): model = network()
+            with strategy.scope(): model = model()
         history = model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=list(callbacks), **options).history
         return model, history
 
     for loss, tolerance in (LossSum(['binary_crossentropy', 'mse']), 1e-5), (Dice(), .1):  # an overlap of each replica's part is another one
-        one = network(loss).evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
-        with strategy.scope(): two = network(loss)
+        one = model(loss).evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
+        with strategy.scope(): two = model(loss)
         two = two.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
         assert abs(one.pop('loss') - two.pop('loss')) < tolerance, loss.name
         assert one.keys() == two.keys() and all(abs(one[k] - two[k]) < 1e-5 for k in one), (one, two)
@@ -62,7 +63,7 @@ TWO_REPLICAS = """
     (plain, _), (again, _) = trained(), trained(Again())
     assert max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), again.get_weights())) < 1e-6
 
-    with strategy.scope(): model = network()
+    with strategy.scope(): model = model()
     model.layers[0].trainable = False
     recompile_model(model)
     before, last = model.layers[0].get_weights()[0], model.layers[-1].get_weights()[0]
@@ -78,12 +79,13 @@ JAX = """
     import sys
     sys.modules['tensorflow'] = None
     import numpy as np
-    from dl_utils.keras_utils import AutoFinetune, Dice, KerasHistory, LossSum, MaxFscore, PlotHistory, TestSetCallback, Warmup, keras, recompile_model
+    from dl_utils.keras_utils import AutoFinetune, Dice, keras, KerasHistory, LossSum, MaxFscore
+    from dl_utils.keras_utils import PlotHistory, recompile_model, TestSetCallback, Warmup
     assert keras.backend.backend() == 'jax'
     x = np.random.default_rng(0).random((64, 8, 8, 1)).astype('float32')
     y = (x > .7).astype('float32')
 
-    def network():
+    def model():
         keras.utils.set_random_seed(0)
         first = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(8, 1, activation='relu'), keras.layers.BatchNormalization()])
         model = keras.Sequential([keras.Input((8, 8, 1)), first, keras.layers.Conv2D(1, 1, activation='sigmoid')])
@@ -95,11 +97,11 @@ JAX = """
             if batch == 1: recompile_model(self.model, make_train_function=True)
 
     def fit(model, *callbacks): return KerasHistory(model.fit(x, y, batch_size=16, epochs=4, shuffle=False, verbose=0, callbacks=list(callbacks))).history
-    plain, again = network(), network()
+    plain, again = model(), model()
     fit(plain), fit(again, Again())
     assert max(np.abs(a - b).max() for a, b in zip(plain.get_weights(), again.get_weights())) < 1e-6
 
-    model = network()
+    model = model()
     model.layers[0].trainable = False
     recompile_model(model)
     before, warmup = model.layers[0].get_weights()[0], Warmup(6)

@@ -1,7 +1,8 @@
 """The literate pipeline: Jupytext Markdown in; notebooks, package, README, docs pages and Colab copies out.
 
     python tools/notebooks.py build                 nbs/**/*.md -> *.ipynb beside them, dl_utils/, README.md
-    python tools/notebooks.py run NAME [FLAVOUR]    execute one notebook, e.g. `run models/unet tf_keras`
+    python tools/notebooks.py run NAME [FLAVOUR]    execute one notebook as in the tests, e.g. `run models/unet tf_keras`
+    python tools/notebooks.py quick [NAME]          the same for one notebook, or for all that the uncommitted change touches
     python tools/notebooks.py demo                  execute the segmentation tutorial into demo/
     python tools/notebooks.py docs                  process the executed notebooks, then render them with Quarto
     python tools/notebooks.py colab                 write executed copies for Colab into _build/colab/
@@ -10,7 +11,7 @@
 
 The work is done by jupytext, nbdev, nbclient and nbconvert; this file only joins them.
 """
-import argparse, configparser, functools, hashlib, json, os, re, shutil, subprocess, sys, tempfile
+import argparse, ast, atexit, configparser, functools, hashlib, json, os, re, shutil, subprocess, sys, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,8 @@ PUBLISH, RUN = SETTINGS["publish"], SETTINGS["run"]
 os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))  # nbdev's import makes one, in ~ if it may
 (BUILD / "home").mkdir(parents=True, exist_ok=True)
 FLAGS = ("slow", "gpu")  # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
+# `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there; `#| full`: a cell that makes
+# sense behind the whole training only, in the docs, the demo and `make test-all`
 
 DEMO = "tutorials/01_segmentation"
 
@@ -58,7 +61,7 @@ def notebook(md):
         digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, -1) + 1
         cell.id = digest if not seen[digest] else f"{digest}-{seen[digest]}"
-    nb.metadata["dl_utils"] = {"made_from": f"{name_of(md)}.md"}
+    nb.metadata.setdefault("dl_utils", {})["made_from"] = f"{name_of(md)}.md"
     return nb
 
 
@@ -127,7 +130,7 @@ def colab_url(md):
 
 
 def badge(md):
-    """HTML, for a Markdown picture alone in its paragraph becomes a figure with a caption."""
+    """HTML, for a Markdown image alone in its paragraph becomes a figure with a caption."""
     return (f'<a href="{colab_url(md)}" target="_blank">'
             '<img src="https://colab.research.google.com/assets/colab-badge.svg" alt="Open in Colab"/></a>')
 
@@ -180,25 +183,29 @@ def original(md):
     return md.parent.parent / md.name if md.parent.name == "ru" else md
 
 
-def flavours_of(md, whole=False):
-    """The flavours that a notebook runs in, the one that the docs show first; `whole`: in a full test, too."""
-    md = original(md)
-    name, flavours, names = name_of(md), RUN["flavours"].split(), RUN["by_turns"].split()
-    if name in RUN["tf_keras_only"].split(): return ["tf_keras"]
-    if not is_component(md) or name.split("/")[0] in RUN["keras_free"].split(): return flavours[:1]
-    if name not in names: return flavours[:2]
-    if whole: return flavours
-    return [flavours[0], flavours[3]] if names.index(name) % 2 else [flavours[2], flavours[1]]
+DEFAULT = "default"  # the run with KERAS_MODULE unset, as a notebook is opened in Jupyter or Colab
+
+
+def header(md):
+    """What a notebook needs, from the key `dl_utils` of its YAML header:
+
+        flavours: [tf_keras]   the only Keras it works on; its first cell chooses it
+        keras: false           knows nothing of Keras, so that one run proves it
+        extras: [onnx]         the extras of pyproject.toml that it needs
+    """
+    return notebook(original(md)).metadata["dl_utils"]
 
 
 def cases():
-    """(name, flavour, slow) of every run that makes up a full test, the long ones first. Translations, whose code is that of
-    their originals to the letter, are not among them."""
+    """(name, flavour, slow) of every run that makes up a full test, the long ones first. Each notebook runs with nothing set;
+    a component that works on any Keras again on tf_keras, and for `make test-all` under the other two names of the same
+    packages. Translations, whose code is that of their originals to the letter, are not among them."""
     found = []
     for md in (md for md in sources() if md == original(md)):
-        name = name_of(md)
-        slow = name.startswith("benchmarks/") or name in RUN["slow_notebooks"].split()
-        found += [(name, flavour, slow or flavour not in flavours_of(md)) for flavour in flavours_of(md, whole=True)]
+        name, needs = name_of(md), header(md)
+        found.append((name, DEFAULT, name.startswith("benchmarks/")))
+        if not is_component(md) or needs.get("flavours") or needs.get("keras") is False: continue
+        found += [(name, "tf_keras", False), (name, "tf.keras", True), (name, "tfmot", True)]
     return sorted(found, key=lambda case: is_component(by_name(case[0])))
 
 
@@ -216,13 +223,14 @@ def cell_lines(md, nb):
 PARAMETERS = "DATA", "IGNORE", "NUM_CLASSES", "BACKBONE", "EPOCHS"  # what `make demo` passes to the tutorial
 
 
-def clean_env(tmp, flavour="keras", **extra):
+def clean_env(tmp, flavour=DEFAULT, **extra):
     """The environment of a kernel: this flavour, this project's package, files in `tmp` (matplotlib's font cache, which
     takes long to make, is shared), and nothing that happens to be set in the user's shell."""
-    unwanted = {"KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST", *PARAMETERS}
+    unwanted = {"KERAS_MODULE", "KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST", *PARAMETERS}
     env = {k: v for k, v in os.environ.items() if k not in unwanted}
+    if flavour != DEFAULT: env["KERAS_MODULE"] = flavour
     env.update(
-        KERAS_MODULE=flavour, PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3", PYTHONDONTWRITEBYTECODE="1",
+        PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3", PYTHONDONTWRITEBYTECODE="1",
         KERAS_HOME=f"{tmp}/keras", IPYTHONDIR=f"{tmp}/ipython", JUPYTER_RUNTIME_DIR=f"{tmp}/jupyter",
         TMPDIR=str(tmp), MPLCONFIGDIR=str(BUILD / "matplotlib"), NO_ALBUMENTATIONS_UPDATE="1", **extra)
     return env
@@ -244,8 +252,8 @@ def result_path(kind, md, flavour):
 
 
 # What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, its advice about
-# retracing, which a notebook that tries several networks on one picture each can't follow, and that of Keras 2 about
-# callbacks that take as long as a batch, which on a busy machine those of a tiny network do
+# retracing, which a notebook that tries several models on one image each can't follow, and that of Keras 2 about
+# callbacks that take as long as a batch, which on a busy machine those of a tiny model do
 NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|INFO: Created TensorFlow Lite|"
                         r"WARNING:tensorflow:\d+ out of the last \d+ calls|WARNING:tensorflow:Callback method .* is slow compared).*\n?", re.M)
 
@@ -265,18 +273,55 @@ def warnings_in(nb):
                 yield cell, out.text
 
 
-def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=(), out=None):
+def shortened(cell, marks):
+    """A cell as the tests run it: with its `#| short:` behind it, or not at all if it is `#| full`."""
+    if "full" in marks: cell.metadata["tags"] = ["skip-execution"]
+    if "short" in marks: cell.source += f"\n{marks['short']}"
+
+
+@functools.cache
+def warm_server(*modules):
+    """The socket of a process that has imported these modules, and forks kernels; it ends with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    command = [sys.executable, Path(__file__).with_name("warm_kernel.py"), "serve", folder / "socket", *modules]
+    server = subprocess.Popen(command, env=clean_env(BUILD / "home"), stdin=subprocess.DEVNULL)
+    atexit.register(server.kill)
+    while not (folder / "socket").exists():
+        if server.poll() is not None: raise RuntimeError(f"{command} ended with status {server.returncode}")
+        time.sleep(.05)
+    return folder / "socket"
+
+
+def imports_of(md, flavour):
+    """The modules that a notebook's kernel has imported when it starts. Those that know nothing of Keras import nothing;
+    tensorflow-model-optimization decides for the whole process what `tf.keras` is."""
+    if os.environ.get("COLD") or header(md).get("keras") is False or not hasattr(os, "fork"): return ()
+    common = "tensorflow", "matplotlib.pyplot"
+    if "tf_keras" in (flavour, *header(md).get("flavours", ())): return *common, "tf_keras", "tensorflow_model_optimization"
+    return ("keras", *common) if flavour == DEFAULT else ()
+
+
+def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=None, short=False):
     """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs included.
 
-    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over. Raises `CellFailed` for a cell
-    that raises. A plain run is a test: there a warning fails too, and docs are made from its result. A run on somebody's
-    own data, whose result goes to `out`, is neither."""
+    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over; with `short`, trainings are short.
+    Raises `CellFailed` for a cell that raises. A plain run is a test: there a warning fails too, and docs are made from its
+    result, if it isn't short. A run on somebody's own data, whose result goes to `out`, is neither."""
     import nbformat
+    from jupyter_client.kernelspec import KernelSpec
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
 
     class Client(NotebookClient):
+        def create_kernel_manager(self):
+            manager = super().create_kernel_manager()
+            if modules := imports_of(md, flavour):
+                command = [sys.executable, str(Path(__file__).with_name("warm_kernel.py")), "start", str(warm_server(*modules))]
+                manager._kernel_spec = KernelSpec(argv=[*command, "-f", "{connection_file}"], display_name="warm", language="python")
+            return manager
+
         def process_message(self, msg, cell, cell_index):
             if echo and msg["header"]["msg_type"] == "stream":
                 print(NATIVE_LOG.sub("", msg["content"]["text"]), end="", flush=True)
@@ -285,12 +330,13 @@ def execute(md, flavour="keras", flags=(), cwd=None, echo=False, env=(), out=Non
     def timeout(cell):
         return RUN.getint("slow_cell_timeout" if "slow" in directives(cell.source) else "cell_timeout")
 
-    nb, done = notebook(md), out or result_path("executed", md, flavour)
+    nb, done = notebook(md), out or result_path("short" if short else "executed", md, flavour)
     for cell in nb.cells:
         if cell.cell_type != "code": continue
         marks = directives(cell.source)
         if marks.get("eval") == "false" or any(f in marks and f not in flags for f in FLAGS):
             cell.metadata["tags"] = ["skip-execution"]
+        if short: shortened(cell, marks)
     (BUILD / "matplotlib").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="nb-") as tmp:
         work = Path(tmp) / "work"
@@ -333,7 +379,7 @@ def failure(md, flavour, nb, error, cell=None):
     return CellFailed("\n".join([*shown, f"\nwhat ran so far: {kept.relative_to(ROOT)}"]), reason)
 
 
-def executed(md, flavour="keras", **kwargs):
+def executed(md, flavour=DEFAULT, **kwargs):
     """The executed copy of a notebook; run now only if none is there or it is stale. A translation gets the outputs of its original."""
     import nbformat
     if md != original(md):
@@ -370,7 +416,7 @@ def demo():
             done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(made)},
                            out=made / f"{Path(DEMO).name}.ipynb")
         except CellFailed as error:  # mostly the data are to blame, not the notebook: no traceback
-            kept = result_path("failed", by_name(DEMO), "keras").relative_to(ROOT)
+            kept = result_path("failed", by_name(DEMO), DEFAULT).relative_to(ROOT)
             sys.exit(f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by NUM_CLASSES=…, where 1 "
                      f"stands for None. The notebook as far as it ran: {kept}. demo/ is left as it was.)")
         html(nbformat.read(done, as_version=4), made / f"{done.stem}.html")
@@ -380,13 +426,13 @@ def demo():
         for path in shown: shutil.move(made / path.name, path)
     print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
     print("\n".join(f"  {path.relative_to(ROOT)}" for path in shown))
-    print(f"Look at demo/{Path(DEMO).name}.html first. With pictures of yours: make demo DATA=folder. A smaller network: nbs/tutorials/02_compression.md")
+    print(f"Look at demo/{Path(DEMO).name}.html first. With images of yours: make demo DATA=folder. A smaller model: nbs/tutorials/02_compression.md")
 
 
 def published(md, run=True):
     """The executed copy with its badge, ready to be shown; without `run`, the mere notebook."""
     from nbformat.v4 import new_markdown_cell
-    nb = executed(md, flavours_of(md)[0]) if run else notebook(md)
+    nb = executed(md) if run else notebook(md)
     if md.name != "index.md":
         nb.cells.insert(1, new_markdown_cell(badge(md), id="badge"))
     return nb
@@ -472,13 +518,54 @@ def bench():
     if not found: print("no notebooks in nbs/benchmarks/")
 
 
-def run(name, flavour="keras"):
-    print(execute(by_name(name), flavour, flags=os.environ.get("FLAGS", "").split(), echo=True).relative_to(ROOT))
+def run(name, flavour=DEFAULT):
+    flags = os.environ.get("FLAGS", "").split()
+    print(execute(by_name(name), flavour, flags=flags, echo=True, short="slow" not in flags).relative_to(ROOT))
+
+
+def imported_by(name):
+    """The notebooks whose modules the module of a notebook imports."""
+    module = LIB / f"{name}.py"
+    if not module.exists(): return set()
+    found, package = set(), ["dl_utils", *Path(name).parent.parts]
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom): continue
+        base = package[:len(package) - node.level + 1] if node.level else []
+        parts = [*base, *(node.module or "").split(".")]
+        if parts[0] == "dl_utils": found.add("/".join(parts[1:]))
+    return found
+
+
+def touched():
+    """Notebooks that the uncommitted change touches, the changed ones first, then those whose modules import theirs, and so on."""
+    git = ["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=all", "--", "nbs"]
+    lines = subprocess.run(git, check=True, capture_output=True, text=True).stdout.splitlines()
+    paths = [ROOT / line[3:].split(" -> ")[-1].strip('"') for line in lines]
+    found = [name_of(path) for path in paths if path.suffix == ".md" and path.exists()]
+    users = {name: imported_by(name) for name in map(name_of, sources())}
+    for name in found:  # grows while it is gone through
+        found += [other for other, needed in users.items() if name in needed and other not in found]
+    return found
+
+
+QUICK = 240  # seconds after which `make quick` begins no other notebook
+
+
+def quick(name=None):
+    """Prove one notebook, or what the uncommitted change touches, nearest first, as long as that is quick."""
+    names, start = [name] if name else touched(), time.monotonic()
+    if not names: print("no notebook has changed since the last commit; make quick NB=training/warmup proves one")
+    for i, name in enumerate(names):
+        if time.monotonic() - start > QUICK:
+            return print(f"left to `make test`: {', '.join(names[i:])}")
+        md, begun = original(by_name(name)), time.monotonic()
+        execute(md, short=True)
+        print(f"{name}: passed in {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["build", "run", "demo", "docs", "colab", "bench", "clean"])
+    parser.add_argument("command", choices=["build", "run", "quick", "demo", "docs", "colab", "bench", "clean"])
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""Any constructor of Keras Applications becomes an encoder: pictures in [0, 1] come in, maps of every stride go out.
+"""Any constructor of Keras Applications becomes an encoder: images in [0, 1] come in, maps of every stride go out.
 
 Docs: https://nikitashubin.github.io/dl_utils/models/backbones.html.md"""
 
@@ -8,9 +8,9 @@ Docs: https://nikitashubin.github.io/dl_utils/models/backbones.html.md"""
 __all__ = ['PREPROCESSING', 'get_keras_application_model_constructor_list', 'is_constructor', 'origin', 'find_constructor',
            'BackboneShapes', 'family_preprocessing', 'preprocess', 'constructor_of', 'construct', 'check_shape',
            'build', 'backbone_with_preprop', 'layer_stride', 'map_strides', 'stride_maps', 'coarser_maps',
-           'backbone2encoder']
+           'backbone2encoder', 'dilation_plan', 'dilate']
 
-# %% ../../nbs/models/backbones.md #1bb72b27
+# %% ../../nbs/models/backbones.md #871287a5
 import inspect
 import itertools
 import math
@@ -23,14 +23,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import between, one_of, whole
-from ..keras_module import keras, tensor_source
-from .layers import InferenceModel, PadToMultiple, ReverseChannels
-from .surgery import all_tensors, functional, get_model_elements, is_nested, key_of, one, reapply, run_again, sources_of
+from ..utils import check_choice, check_int, check_range
+from ..graph.surgery import all_tensors, functional, get_model_elements, is_nested, key_of
+from ..graph.surgery import one, reapply, run_again, sources_of, tensor_source
+from ..keras_module import keras
+from ..layers import InferenceModel, PadToMultiple, ReverseChannels
 
-# %% ../../nbs/models/backbones.md #4b350929
+# %% ../../nbs/models/backbones.md #d0a32c50
 def get_keras_application_model_constructor_list(obj=keras.applications):
-    """All constructors of classification networks.
+    """All constructors of classification models.
 
     Args:
         obj: a module to look in, or a constructor.
@@ -38,19 +39,25 @@ def get_keras_application_model_constructor_list(obj=keras.applications):
     Returns:
         List of functions, each once, sorted by name.
     """
-    if not inspect.ismodule(obj) and not callable(obj): raise TypeError(f'obj={obj!r}: a module or a constructor is expected')
-    functions = [f for _, f in inspect.getmembers(obj, inspect.isfunction)] if inspect.ismodule(obj) else [obj]
+    if not inspect.ismodule(obj) and not callable(obj):
+        raise TypeError(f'obj={obj!r}: a module or a constructor is expected')
+    functions = (
+        [f for _, f in inspect.getmembers(obj, inspect.isfunction)]
+        if inspect.ismodule(obj)
+        else [obj]
+    )
     return sorted({f for f in functions if is_constructor(f)}, key=lambda f: f.__name__)
 
 def is_constructor(f):
-    """Whether `f` builds a network as Keras Applications do; a `functools.partial` of such a function does."""
+    """Whether `f` builds a model as Keras Applications do; a `functools.partial` of such a function
+    does."""
     return inspect.isfunction(origin(f)) and 'include_top' in inspect.signature(f).parameters
 
 def origin(f):
     """The function inside a `functools.partial`, or what was given."""
     return origin(f.func) if isinstance(f, partial) else f
 
-# %% ../../nbs/models/backbones.md #d0bfcc8b
+# %% ../../nbs/models/backbones.md #09868dfe
 def find_constructor(name):
     """The constructor of Keras Applications with this name, in any case.
 
@@ -61,81 +68,116 @@ def find_constructor(name):
     known = {f.__name__.lower(): f for f in get_keras_application_model_constructor_list()}
     if name.lower() in known: return known[name.lower()]
     near = [known[n].__name__ for n in get_close_matches(name.lower(), known, n=3, cutoff=.5)]
-    examples = 'similar ones: ' + ', '.join(near) if near else 'for example MobileNetV2, ResNet50, EfficientNetB0'
+    examples = (
+        'similar ones: ' + ', '.join(near)
+        if near
+        else 'for example MobileNetV2, ResNet50, EfficientNetB0'
+    )
     raise ValueError(f'no backbone {name!r} in keras.applications; {examples}')
 
-# %% ../../nbs/models/backbones.md #02e845dc
+# %% ../../nbs/models/backbones.md #19e04606
 class BackboneShapes:
     """Sizes of input and output that suit a backbone.
 
     Args:
-        true_input_shape: of the pictures there are: `(height, width)`, `(height, width, channels)`, or one number for a square.
+        true_input_shape: of the images there are: `(height, width)`, `(height, width, channels)`,
+            or one number for a square.
         desirable_scale: factor by which they are to be scaled, or a pair, for height and width.
         num_poolings: how often the backbone halves its maps.
         output_filters: channels of its last map, if they are known.
 
     Attributes:
-        input_shape: list `[height, width]`, multiples of `2 ** num_poolings`, with the channels, if they were given.
-        output_shape: list `[height, width]` of the last map, with `output_filters`, if they were given.
+        input_shape: list `[height, width]`, multiples of `2 ** num_poolings`, with the channels, if
+            they were given.
+        output_shape: list `[height, width]` of the last map, with `output_filters`, if they were
+            given.
         scale: `(vertical, horizontal)` factor from the true to the input shape.
 
     Raises:
-        ValueError: an argument makes no sense, or nothing is left of the picture.
+        ValueError: an argument makes no sense, or nothing is left of the image.
     """
-    def __init__(self, true_input_shape=(1080, 1920), desirable_scale=1., num_poolings=5, output_filters=None):
+    def __init__(
+        self,
+        true_input_shape=(1080, 1920),
+        desirable_scale=1.0,
+        num_poolings=5,
+        output_filters=None,
+    ):
         self.true_input_shape, self.desirable_scale = true_input_shape, desirable_scale
-        self.num_poolings, self.output_filters = whole('num_poolings', num_poolings, 0), output_filters
+        self.num_poolings, self.output_filters = (
+            check_int('num_poolings', num_poolings, 0),
+            output_filters,
+        )
         size, channels = _size_and_channels(true_input_shape)
         scales, multiple = _pair('desirable_scale', desirable_scale), 2 ** num_poolings
         # rounded first, for in floating point 3200 * 0.29 is less than 928
         output = [int(round(n * k, 6) // multiple) for n, k in zip(size, scales)]
         if 0 in output:
             least = ' x '.join(str(math.ceil(round(multiple / k, 6))) for k in scales)
-            raise ValueError(f'true_input_shape={true_input_shape!r}: at desirable_scale={desirable_scale!r} nothing is left of it '
-                             f'after {num_poolings} halvings; the smallest usable size is {least}')
-        self.output_shape = output + ([] if output_filters is None else [whole('output_filters', output_filters)])
+            raise ValueError(
+                f'true_input_shape={true_input_shape!r}: at desirable_scale={desirable_scale!r}'
+                f' nothing is left of it after {num_poolings} halvings; the smallest usable size is'
+                f' {least}'
+            )
+        self.output_shape = output + (
+            [] if output_filters is None else [check_int('output_filters', output_filters)]
+        )
         self.input_shape = [n * multiple for n in output] + channels
         self.scale = tuple(new / old for new, old in zip(self.input_shape, size))
 
-    def __repr__(self): return f'BackboneShapes: {self.true_input_shape} -> {self.input_shape} -> {self.output_shape}'
+    def __repr__(self):
+        return (
+            f'BackboneShapes: {self.true_input_shape} -> {self.input_shape} -> {self.output_shape}'
+        )
 
 def _size_and_channels(shape):
     if not np.ndim(shape): shape = (shape, shape)
     if len(shape) not in (2, 3):
-        raise ValueError(f'true_input_shape={shape!r}: (height, width), (height, width, channels) or one number is expected')
-    values = [whole('true_input_shape', n) for n in shape]
+        raise ValueError(
+            f'true_input_shape={shape!r}: (height, width), (height, width, channels) or one number'
+            ' is expected'
+        )
+    values = [check_int('true_input_shape', n) for n in shape]
     return values[:2], values[2:]
 
 def _pair(name, value):
     values = list(value) if np.ndim(value) else [value, value]
-    if len(values) == 2 and all(between(name, v, 1e-9, float('inf')) for v in values): return values
-    raise ValueError(f'{name}={value!r}: a positive number, or two, for height and width, are expected')
+    if len(values) == 2 and all(check_range(name, v, 1e-9, float('inf')) for v in values):
+        return values
+    raise ValueError(
+        f'{name}={value!r}: a positive number, or two, for height and width, are expected'
+    )
 
-# %% ../../nbs/models/backbones.md #a81a3717
+# %% ../../nbs/models/backbones.md #1048d2fa
 def family_preprocessing(constructor):
-    """What the family of a constructor does to its pictures, as seen from inputs in [0, 1].
+    """What the family of a constructor does to its images, as seen from inputs in [0, 1].
 
     Returns:
-        `(reverse, scale, offset)`: whether channels are reversed, then two lists of three floats; the network is fed
-        `x * scale + offset`. A constructor of one's own, with no `preprocess_input` beside it, is fed [0, 1].
+        `(reverse, scale, offset)`: whether channels are reversed, then two lists of three floats;
+        the model is fed
+        `x * scale + offset`. A constructor of one's own, with no `preprocess_input` beside it, is
+        fed [0, 1].
     """
-    preprocess = getattr(sys.modules[origin(constructor).__module__], 'preprocess_input', lambda x: x / 255)
-    colors = np.concatenate([np.zeros((1, 3)), np.eye(3)]) * 255  # black, red, green, blue; float64 stays float64
+    preprocess = getattr(
+        sys.modules[origin(constructor).__module__], 'preprocess_input', lambda x: x / 255
+    )
+    # black, red, green, blue; float64 stays float64
+    colors = np.concatenate([np.zeros((1, 3)), np.eye(3)]) * 255
     black, *pure = preprocess(colors[:, None, None, :].copy())[:, 0, 0]
     response = np.array(pure) - black
     reverse = bool(response[0, 0] == 0)
     scale = response.sum(axis=0)
     return reverse, [float(s) for s in scale], [float(o) for o in black]
 
-# %% ../../nbs/models/backbones.md #f02e76be
+# %% ../../nbs/models/backbones.md #a0c8f856
 PREPROCESSING = 'preprocessing'  # the name of the layer
 
 def preprocess(x, constructor):
-    """Add the layers that turn pictures in [0, 1] into what this family was trained on.
+    """Add the layers that turn images in [0, 1] into what this family was trained on.
 
     Args:
         x: symbolic tensor, RGB in [0, 1], `(batch, height, width, 3)`.
-        constructor: of Keras Applications, or None for a network that wants [0, 1] itself.
+        constructor: of Keras Applications, or None for a model that wants [0, 1] itself.
 
     Returns:
         Symbolic tensor of the same shape.
@@ -146,9 +188,10 @@ def preprocess(x, constructor):
     if len(set(scale)) == len(set(offset)) == 1: scale, offset = scale[0], offset[0]
     return keras.layers.Rescaling(scale, offset, name=PREPROCESSING, dtype='float32')(x)
 
-# %% ../../nbs/models/backbones.md #d50e9aa0
+# %% ../../nbs/models/backbones.md #5699dd88
 def constructor_of(model):
-    """The constructor of Keras Applications that made a network and whose preprocessing it needs, or None.
+    """The constructor of Keras Applications that made a model and whose preprocessing it needs, or
+    None.
 
     Raises:
         ValueError: of a family that preprocesses inside, but built without that.
@@ -159,16 +202,18 @@ def constructor_of(model):
     made = [f for f in get_keras_application_model_constructor_list() if plain(f.__name__) == name]
     if not made or PREPROCESSING in {layer.name for layer in model.layers}: return None
     if family_preprocessing(made[0])[1:] == ([255] * 3, [0] * 3) and not _rescales(model):
-        raise ValueError(f'{model.name} was built with include_preprocessing=False, so what it is to be fed is not known; '
-                         'build it with its preprocessing, or give it a name of your own, put your preprocessing into it, '
-                         'and it is fed [0, 1]')
+        raise ValueError(
+            f'{model.name} was built with include_preprocessing=False, so what it is to be fed is'
+            ' not known; build it with its preprocessing, or give it a name of your own, put your'
+            ' preprocessing into it, and it is fed [0, 1]'
+        )
     return made[0]
 
 def _rescales(model):
     kinds = keras.layers.Rescaling, keras.layers.Normalization
     return bool(get_model_elements(model, element_class=kinds))
 
-# %% ../../nbs/models/backbones.md #d9351bce
+# %% ../../nbs/models/backbones.md #7bf24edd
 def construct(constructor, x, weights, **kwargs):
     """Build a backbone without its head on the symbolic tensor `x`, `(batch, height, width, 3)`.
 
@@ -185,8 +230,13 @@ def construct(constructor, x, weights, **kwargs):
         FileNotFoundError: `weights` is neither None nor 'imagenet' nor a file.
         ConnectionError: the weights could not be downloaded.
     """
-    if weights not in (None, 'imagenet') and not (isinstance(weights, (str, Path)) and Path(weights).is_file()):
-        raise FileNotFoundError(f"weights={weights!r}: no such file; give a path, 'imagenet', or None for random weights")
+    if weights not in (None, 'imagenet') and not (
+        isinstance(weights, (str, Path)) and Path(weights).is_file()
+    ):
+        raise FileNotFoundError(
+            f"weights={weights!r}: no such file; give a path, 'imagenet', or None for random"
+            " weights"
+        )
     shape = tuple(x.shape)[1:]
     if None in shape and origin(constructor).__name__.startswith('NASNet'):
         built = _call(constructor, weights, input_shape=(320, 320, 3), **kwargs)
@@ -195,72 +245,103 @@ def construct(constructor, x, weights, **kwargs):
     else: built = _call(constructor, weights, input_tensor=x, input_shape=shape, **kwargs)
     tensors = all_tensors(built.outputs)
     if key_of(x) not in map(key_of, tensors): return reapply(built, x)
-    if not all(isinstance(tensor_source(t)[0], keras.layers.Layer) for t in tensors): return reapply(built, built.inputs[0])
+    if not all(isinstance(tensor_source(t)[0], keras.layers.Layer) for t in tensors):
+        return reapply(built, built.inputs[0])
     return keras.Model(one(built.inputs), one(built.outputs), name=built.name)
 
 def _call(constructor, weights, **kwargs):
-    if 'include_top' in kwargs: raise TypeError('include_top: a backbone is always built without its head')
-    with warnings.catch_warnings():  # MobileNet is afraid of sizes other than 224, which matter to its head only
+    if 'include_top' in kwargs:
+        raise TypeError('include_top: a backbone is always built without its head')
+    # MobileNet is afraid of sizes other than 224, which matter to its head only
+    with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*input_shape.* is undefined or non-square')
-        try: return constructor(include_top=False, weights=weights, **kwargs)
+        try:
+            return constructor(include_top=False, weights=weights, **kwargs)
         except Exception as error:
             # keras.utils.get_file raises a bare Exception; connections break in more ways than that
             lost = 'URL fetch failure' in str(error) or 'Incomplete or corrupted' in str(error)
-            if weights != 'imagenet' or not (lost or isinstance(error, (OSError, HTTPException))): raise
-            raise ConnectionError(f'the {weights!r} weights of {origin(constructor).__name__} could not be downloaded: {error}. '
-                                  'Pass weights=None to begin with random weights, or the path of a file') from error
+            if weights != 'imagenet' or not (lost or isinstance(error, (OSError, HTTPException))):
+                raise
+            raise ConnectionError(
+                f'the {weights!r} weights of {origin(constructor).__name__} could not be'
+                f' downloaded: {error}. Pass weights=None to begin with random weights, or the path'
+                ' of a file'
+            ) from error
 
-# %% ../../nbs/models/backbones.md #64200e43
+# %% ../../nbs/models/backbones.md #ad643ce2
 def check_shape(shape, name='input_shape'):
-    """A shape of pictures, `(height, width, 3)`; height and width may be None.
+    """A shape of images, `(height, width, 3)`; height and width may be None.
 
     Raises:
         ValueError: it is something else.
     """
     if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[-1] != 3:
-        raise ValueError(f'{name}={shape!r}: (height, width, 3) is expected; height and width may be None')
+        raise ValueError(
+            f'{name}={shape!r}: (height, width, 3) is expected; height and width may be None'
+        )
     for n in shape[:2]:
-        if n is not None: whole(f'height and width in {name}', n)
+        if n is not None: check_int(f'height and width in {name}', n)
     return tuple(shape)
 
-# %% ../../nbs/models/backbones.md #8059ef33
+# %% ../../nbs/models/backbones.md #35a16b2b
 def build(backbone, x, weights='imagenet', preprocessing=True, **kwargs):
     """A backbone on a symbolic tensor, flat.
 
     Args:
-        backbone: constructor of Keras Applications, its name, or a built functional network.
+        backbone: constructor of Keras Applications, its name, or a built functional model.
         x: symbolic tensor `(batch, height, width, 3)`.
-        weights: as in `construct`; a built network keeps its own.
-        preprocessing: `x` is RGB in [0, 1], and what the family needs is put between; otherwise `x` is what the family wants.
+        weights: as in `construct`; a built model keeps its own.
+        preprocessing: `x` is RGB in [0, 1], and what the family needs is put between; otherwise `x`
+            is what the family wants.
         kwargs: further arguments of the constructor.
 
     Returns:
         A flat functional model from the source of `x` to the backbone's outputs.
 
     Raises:
-        TypeError: `backbone` is something else, or a built network is given arguments for its constructor.
+        TypeError: `backbone` is something else, or a built model is given arguments for its
+            constructor.
         ValueError, FileNotFoundError, ConnectionError: no such backbone, no such file, no download.
     """
     if isinstance(backbone, str): backbone = find_constructor(backbone)
     if is_constructor(backbone):
-        return construct(backbone, preprocess(x, backbone) if preprocessing else x, weights, **kwargs)
+        return construct(
+            backbone, preprocess(x, backbone) if preprocessing else x, weights, **kwargs
+        )
     model = functional(backbone)
-    if kwargs: raise TypeError(f'{model.name} is built already, so it takes no {", ".join(kwargs)}; give its constructor')
+    if kwargs:
+        raise TypeError(
+            f'{model.name} is built already, so it takes no {", ".join(kwargs)}; give its'
+            ' constructor'
+        )
     return reapply(model, preprocess(x, constructor_of(model)) if preprocessing else x)
 
-# %% ../../nbs/models/backbones.md #e5675211
-def backbone_with_preprop(backbone, input_tensor=None, weights='imagenet', input_shape=(None, None, 3), training=False,
-                          trainable=False, as_submodel=False, as_encoder=False, name=None, **kwargs):
+# %% ../../nbs/models/backbones.md #07339ea5
+def backbone_with_preprop(
+    backbone,
+    input_tensor=None,
+    weights='imagenet',
+    input_shape=(None, None, 3),
+    training=False,
+    trainable=False,
+    as_submodel=False,
+    as_encoder=False,
+    name=None,
+    **kwargs
+):
     """Put a backbone behind the preprocessing that it was trained with.
 
     Args:
-        backbone: constructor of Keras Applications, its name, or a built network, whose family is told by its name; a
-            network of one's own is fed [0, 1].
-        input_tensor: symbolic tensor, RGB in [0, 1], `(batch, height, width, 3)`; None makes an input of `input_shape`.
-        weights: 'imagenet', None (random) or the path of a file; a built network keeps its own.
+        backbone: constructor of Keras Applications, its name, or a built model, whose family is
+            told by its name; a
+            model of one's own is fed [0, 1].
+        input_tensor: symbolic tensor, RGB in [0, 1], `(batch, height, width, 3)`; None makes an
+            input of `input_shape`.
+        weights: 'imagenet', None (random) or the path of a file; a built model keeps its own.
         input_shape: `(height, width, 3)`; None where it is not known.
         training: False: the model always runs in inference mode; None: as it is called.
-        trainable: whether the backbone's layers are; a built network shares its layers with the result. None leaves them.
+        trainable: whether the backbone's layers are; a built model shares its layers with the
+            result. None leaves them.
         as_submodel: keep the backbone as one nested layer; otherwise the model is flat.
         as_encoder: give the last map of each stride, from fine to coarse, not only the last of all.
         name: of the model; by default the backbone's.
@@ -273,10 +354,16 @@ def backbone_with_preprop(backbone, input_tensor=None, weights='imagenet', input
         TypeError, ValueError: `backbone` or an argument is something else.
         FileNotFoundError, ConnectionError: the weights can't be had.
     """
-    one_of('training', training, (False, None))
-    x = keras.Input(check_shape(input_shape) if input_tensor is None else check_shape(tuple(input_tensor.shape)[1:], 'shape of input_tensor'))
+    check_choice('training', training, (False, None))
+    x = keras.Input(
+        check_shape(input_shape)
+        if input_tensor is None
+        else check_shape(tuple(input_tensor.shape)[1:], 'shape of input_tensor')
+    )
     if as_submodel:
-        inner = build(backbone, keras.Input(tuple(x.shape)[1:]), weights, preprocessing=False, **kwargs)
+        inner = build(
+            backbone, keras.Input(tuple(x.shape)[1:]), weights, preprocessing=False, **kwargs
+        )
         if as_encoder: inner = backbone2encoder(inner)
         family = find_constructor(backbone) if isinstance(backbone, str) else backbone
         fed = preprocess(x, family if is_constructor(family) else constructor_of(family))
@@ -289,9 +376,10 @@ def backbone_with_preprop(backbone, input_tensor=None, weights='imagenet', input
     if input_tensor is None: return kind(x, one(model.outputs), name=name or model.name)
     return kind(sources_of(input_tensor), model.call(input_tensor), name=name or model.name)
 
-# %% ../../nbs/models/backbones.md #1f645747
+# %% ../../nbs/models/backbones.md #4668645d
 def layer_stride(layer, shape):
-    """How much coarser a layer's output is than its input; a fraction for layers that enlarge; None if the map is lost.
+    """How much coarser a layer's output is than its input; a fraction for layers that enlarge; None
+    if the map is lost.
 
     Args:
         layer: a Keras layer.
@@ -304,7 +392,7 @@ def layer_stride(layer, shape):
     if kind == 'UpSampling2D': return 1 / max(layer.size)
     return 1 / step if kind == 'Conv2DTranspose' else step
 
-# %% ../../nbs/models/backbones.md #0ea8df73
+# %% ../../nbs/models/backbones.md #e81c4d43
 def map_strides(outputs):
     """The stride of each map among the tensors that `outputs` are made from, by `_key`."""
     found = {}
@@ -318,16 +406,17 @@ def map_strides(outputs):
     return found
 
 def _is_mean(layer, inputs, shape):
-    """Whether it shrinks the whole picture to one pixel without being a strided layer: a mean that keeps its axes."""
+    """Whether it shrinks the whole image to one pixel without being a strided layer: a mean that
+    keeps its axes."""
     shrinks = shape[1:3] == (1, 1) and all(tuple(t.shape)[1:3] != (1, 1) for t in inputs)
     return bool(inputs) and shrinks and not hasattr(layer, 'strides')
 
-# %% ../../nbs/models/backbones.md #a497f3ad
+# %% ../../nbs/models/backbones.md #137de20c
 def stride_maps(outputs):
     """The last map of each stride.
 
     Args:
-        outputs: list of symbolic tensors, the outputs of a functional network.
+        outputs: list of symbolic tensors, the outputs of a functional model.
 
     Returns:
         Dict from stride to symbolic tensor, from fine to coarse.
@@ -336,18 +425,21 @@ def stride_maps(outputs):
     for tensor in all_tensors(outputs):
         key, (layer, inputs) = key_of(tensor), tensor_source(tensor)
         depth[key] = 1 + max((depth[key_of(t)] for t in inputs), default=0)
-        if hasattr(layer, 'kernel_size') or any(key_of(t) in features for t in inputs): features.add(key)
-        if key not in strides or key not in features or type(layer).__name__ == 'ZeroPadding2D': continue
+        if hasattr(layer, 'kernel_size') or any(key_of(t) in features for t in inputs):
+            features.add(key)
+        if key not in strides or key not in features or type(layer).__name__ == 'ZeroPadding2D':
+            continue
         best = last.get(strides[key])
         if best is None or depth[key] > depth[key_of(best)]: last[strides[key]] = tensor
     return {int(s): last[s] for s in sorted(last) if s >= 1}
 
-# %% ../../nbs/models/backbones.md #c8898afd
+# %% ../../nbs/models/backbones.md #003f2177
 def coarser_maps(model):
-    """`stride_maps` of a functional network, as far as they are powers of two; nested networks are opened.
+    """`stride_maps` of a functional model, as far as they are powers of two; nested models are
+    opened.
 
     Raises:
-        TypeError: it is no functional network.
+        TypeError: it is no functional model.
         ValueError: it never makes its maps smaller, or other than by powers of two.
     """
     functional(model)
@@ -355,29 +447,126 @@ def coarser_maps(model):
     maps = stride_maps(outputs)
     usable = dict(itertools.takewhile(lambda item: not item[0] & (item[0] - 1), maps.items()))
     if max(usable, default=1) > 1: return usable
-    raise ValueError(f'{model.name} has maps at strides {list(maps)}; an encoder needs such that are smaller than the '
-                     'picture, at powers of two')
+    raise ValueError(
+        f'{model.name} has maps at strides {list(maps)}; an encoder needs such that are smaller'
+        ' than the image, at powers of two'
+    )
 
-def backbone2encoder(backbone, return_outputs=False, weights='imagenet', input_shape=(None, None, 3), **kwargs):
-    """Make an encoder: a network with an output for each stride, from fine to coarse.
+def backbone2encoder(
+    backbone, return_outputs=False, weights='imagenet', input_shape=(None, None, 3), **kwargs
+):
+    """Make an encoder: a model with an output for each stride, from fine to coarse.
 
     Args:
-        backbone: a functional network, fixed or dynamic in size; its weights are shared, not copied. Or a constructor of Keras
-            Applications, or its name: then a network without head is built, and wants what that family was trained on
+        backbone: a functional model, fixed or dynamic in size; its weights are shared, not copied.
+            Or a constructor of Keras
+            Applications, or its name: then a model without head is built, and wants what that
+                family was trained on
             (see `backbone_with_preprop` for one that takes [0, 1]).
         return_outputs: give the list of symbolic outputs, not a model.
         weights, input_shape, kwargs: for a constructor: as in `backbone_with_preprop`.
 
     Returns:
-        A model whose outputs are the last maps of strides 2, 4, 8, 16, 32 (1 and others as the network has them),
+        A model whose outputs are the last maps of strides 2, 4, 8, 16, 32 (1 and others as the
+        model has them),
         `(batch, height / stride, width / stride, channels)`; or the list of these outputs.
 
     Raises:
-        TypeError, ValueError: `backbone` is no network for pictures, or never makes its maps smaller.
+        TypeError, ValueError: `backbone` is no model for images, or never makes its maps smaller.
         FileNotFoundError, ConnectionError: the weights can't be had.
     """
     if isinstance(backbone, str) or is_constructor(backbone):
-        backbone = build(backbone, keras.Input(check_shape(input_shape)), weights, preprocessing=False, **kwargs)
+        backbone = build(
+            backbone, keras.Input(check_shape(input_shape)), weights, preprocessing=False, **kwargs
+        )
     outputs = list(coarser_maps(backbone).values())
     kind = InferenceModel if isinstance(backbone, InferenceModel) else keras.Model
-    return outputs if return_outputs else kind(one(backbone.inputs), outputs, name=f'{backbone.name}_encoder')
+    return (
+        outputs
+        if return_outputs
+        else kind(one(backbone.inputs), outputs, name=f'{backbone.name}_encoder')
+    )
+
+# %% ../../nbs/models/backbones.md #7e9d0741
+from ..utils import check_choice
+from ..graph.surgery import all_tensors, functional, key_of, reapply, tensor_source
+from ..keras_module import keras
+
+# %% ../../nbs/models/backbones.md #8155f51c
+def dilation_plan(model, output_stride):
+    """What is to be changed in each layer.
+
+    Args:
+        model: a flat functional model.
+        output_stride: the coarsest stride that is left, a power of two.
+
+    Returns:
+        Dict from a layer's name to new entries of its configuration.
+
+    Raises:
+        ValueError: a layer is called on several strides, and would have to be changed for one of
+            them only; or one enlarges.
+    """
+    strides, plan = map_strides(model.outputs), {}
+    for tensor in all_tensors(model.outputs):
+        (layer, inputs), after = tensor_source(tensor), strides.get(key_of(tensor))
+        before = max((strides[key_of(t)] for t in inputs if key_of(t) in strides), default=None)
+        size = getattr(layer, 'kernel_size', None) or getattr(layer, 'pool_size', None)
+        if before and after and after < before:
+            raise ValueError(
+                f'{model.name} enlarges its maps at {layer.name}, so it is more than a backbone;'
+                ' dilate the backbone that it was built on, or build a Deeplabv3Plus with'
+                f' output_stride={output_stride}'
+            )
+        if not before or not after or not isinstance(size, tuple): continue
+        new = {}
+        if after > before and after > output_stride:
+            new['strides'] = [int(max(1, output_stride / before))] * 2
+        if hasattr(layer, 'kernel_size') and before > output_stride and max(size) > 1:
+            new['dilation_rate'] = [
+                int(rate * before / output_stride) for rate in layer.dilation_rate
+            ]
+        if max(before, after) > output_stride:
+            source = tensor_source(inputs[0])[0]
+            padded = type(source).__name__ == 'ZeroPadding2D'
+            if padded: plan[source.name] = {'padding': [[0, 0], [0, 0]]}
+            if padded or after > before: new['padding'] = 'same'
+        if plan.setdefault(layer.name, new) != new:
+            raise ValueError(
+                f'{layer.name} is called on maps of several strides, and with'
+                f' output_stride={output_stride} only some of its calls would change, so that it'
+                ' can share no weights; take output_stride=32'
+            )
+    return {name: change for name, change in plan.items() if change}
+
+# %% ../../nbs/models/backbones.md #57e4fe20
+def dilate(model, output_stride=16):
+    """A model whose maps get no coarser than `output_stride`.
+
+    Args:
+        model: a functional model for images, a backbone or an encoder; it stays as it is.
+        output_stride: 4, 8, 16 or 32.
+
+    Returns:
+        A flat functional model with the same weights: layers that are changed are copies, all
+            others are shared.
+
+    Raises:
+        TypeError, ValueError: no functional model for images; another `output_stride`; a layer that
+            can't be changed.
+    """
+    check_choice('output_stride', output_stride, (4, 8, 16, 32))
+    start = keras.Input(tuple(functional(model).inputs[0].shape)[1:])
+    flat = reapply(model, start)
+    new = {
+        name: _changed(flat.get_layer(name), change)
+        for name, change in dilation_plan(flat, output_stride).items()
+    }
+    if not new: return flat
+    fine = reapply(
+        flat, keras.Input(tuple(start.shape)[1:]), lambda layer: new.get(layer.name, layer)
+    )
+    for name, layer in new.items(): layer.set_weights(flat.get_layer(name).get_weights())
+    return fine
+
+def _changed(layer, change): return type(layer).from_config(layer.get_config() | change)

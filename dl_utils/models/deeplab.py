@@ -7,21 +7,24 @@ Docs: https://nikitashubin.github.io/dl_utils/models/deeplab.html.md"""
 # %% auto #0
 __all__ = ['sharpen', 'Deeplabv3Plus']
 
-# %% ../../nbs/models/deeplab.md #6e1cf3b3
-from ..checks import one_of, whole
+# %% ../../nbs/models/deeplab.md #f7a40caa
+from ..utils import check_choice, check_int
 from ..keras_module import keras
-from .assembly import assemble
-from .layers import Resizing2DLike, check_rates, conv_bn, resize_like, spatial_pyramid_pooling
+from .builder import assemble
+from ..layers import check_rates, conv_bn, resize_like, Resizing2DLike
+from ..layers import spatial_pyramid_pooling
 
-# %% ../../nbs/models/deeplab.md #187d8f10
+# %% ../../nbs/models/deeplab.md #8588fcfc
 def sharpen(x, fine, filters=256, fine_filters=48, separable=True, exact=True):
-    """The decoder of DeepLabV3+: enlarge a map to the size of a finer one, join them, and work on both.
+    """The decoder of DeepLabV3+: enlarge a map to the size of a finer one, join them, and work on
+    both.
 
     Args:
         x: coarse map, `(batch, height, width, channels)`.
         fine: the encoder's map of a finer stride.
         filters: channels of the result.
-        fine_filters: channels that the finer map is reduced to, so that it does not outweigh the other.
+        fine_filters: channels that the finer map is reduced to, so that it does not outweigh the
+            other.
         separable: depthwise separable 3×3 convolutions.
         exact: the sizes are exact fractions of each other.
 
@@ -35,54 +38,102 @@ def sharpen(x, fine, filters=256, fine_filters=48, separable=True, exact=True):
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #7b9bcbd6
-def Deeplabv3Plus(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=256, dilation_rates=None,
-                  output_stride=16, decoder_stride=4, decoder_filters=48, separable=True, dropout=0., spatial_dropout=False,
-                  weights='imagenet', freeze_backbone=False, use_submodels=False, input_tensor=None, name='deeplabv3plus'):
+# %% ../../nbs/models/deeplab.md #a20f2e2a
+def Deeplabv3Plus(
+    backbone,
+    input_shape=(256, 256, 3),
+    out_filters=1,
+    activation='auto',
+    filters=256,
+    dilation_rates=None,
+    output_stride=16,
+    decoder_stride=4,
+    decoder_filters=48,
+    separable=True,
+    dropout=0.0,
+    spatial_dropout=False,
+    weights='imagenet',
+    freeze_backbone=False,
+    use_submodels=False,
+    input_tensor=None,
+    name='deeplabv3plus',
+):
     """Build a DeepLabV3+ on a backbone ([Chen et al., 2018](https://arxiv.org/abs/1802.02611)).
 
     Args:
-        backbone: constructor of Keras Applications, its name, or a built network; where dilation changes its layers they are copied.
+        backbone: constructor of Keras Applications, its name, or a built model; where dilation
+            changes its layers they are copied.
         input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
-        activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
-            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or 1).
+        activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
+            (logits), or 'argmax': the
+            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or
+            1).
         filters: channels of the pyramid's branches and of the decoder.
-        dilation_rates: of the pyramid's 3×3 convolutions; 0 or 1 is a 1×1 convolution. None takes (1, 6, 12, 18) at output
+        dilation_rates: of the pyramid's 3×3 convolutions; 0 or 1 is a 1×1 convolution. None takes
+            (1, 6, 12, 18) at output
             stride 16, and those that reach as far at others: (1, 12, 24, 36) at 8, as in the paper.
-        output_stride: of the encoder's last map: 4, 8, 16 or 32. The finer, the more exact, and the slower.
-        decoder_stride: of the encoder's map that the decoder joins; None leaves the decoder out, which makes it a DeepLabV3.
+        output_stride: of the encoder's last map: 4, 8, 16 or 32. The finer, the more exact, and the
+            slower.
+        decoder_stride: of the encoder's map that the decoder joins; None leaves the decoder out,
+            which makes it a DeepLabV3.
         decoder_filters: channels that this map is reduced to.
         separable: depthwise separable 3×3 convolutions in pyramid and decoder.
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
-        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built network keeps its own.
-        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
+        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built model
+            keeps its own.
+        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built
+            model is shared, and is frozen
             wherever else it is used.
-        use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
-        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in the place of `input_shape`.
-        name: of the network.
+        use_submodels: keep encoder and decoder as one nested layer each; otherwise the model is
+            flat.
+        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in
+            the place of `input_shape`.
+        name: of the model.
 
     Returns:
-        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
+        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float
+        `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.
+        TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
+            weights can't be had.
     """
-    one_of('output_stride', output_stride, (4, 8, 16, 32))
-    one_of('decoder_stride', decoder_stride, (None, 1, 2, 4, 8, 16, 32))
-    for argument, value in ('filters', filters), ('decoder_filters', decoder_filters): whole(argument, value)
+    check_choice('output_stride', output_stride, (4, 8, 16, 32))
+    check_choice('decoder_stride', decoder_stride, (None, 1, 2, 4, 8, 16, 32))
+    for argument, value in ('filters', filters), ('decoder_filters', decoder_filters):
+        check_int(argument, value)
     if dilation_rates is not None: check_rates(dilation_rates)
-    rates = dilation_rates or [1] + [max(1, round(reach / output_stride)) for reach in (96, 192, 288)]
+    rates = dilation_rates or [1] + [
+        max(1, round(reach / output_stride)) for reach in (96, 192, 288)
+    ]
 
-    def decode(picture, maps, exact):
+    def decode(image, maps, exact):
         coarsest = max(maps)
         x = spatial_pyramid_pooling(maps[coarsest], rates, filters, separable)
         if decoder_stride is None: return x, coarsest
         if decoder_stride not in maps:
-            raise ValueError(f'decoder_stride={decoder_stride!r}: this backbone has maps at strides {list(maps)}')
-        return sharpen(x, maps[decoder_stride], filters, decoder_filters, separable, exact), decoder_stride
+            raise ValueError(
+                f'decoder_stride={decoder_stride!r}: this backbone has maps at strides {list(maps)}'
+            )
+        return (
+            sharpen(x, maps[decoder_stride], filters, decoder_filters, separable, exact),
+            decoder_stride,
+        )
 
-    return assemble(decode, backbone, input_shape=input_shape, input_tensor=input_tensor, out_filters=out_filters,
-                    activation=activation, dropout=dropout, spatial_dropout=spatial_dropout, weights=weights,
-                    freeze_backbone=freeze_backbone, output_stride=output_stride, use_submodels=use_submodels, name=name)
+    return assemble(
+        decode,
+        backbone,
+        input_shape=input_shape,
+        input_tensor=input_tensor,
+        out_filters=out_filters,
+        activation=activation,
+        dropout=dropout,
+        spatial_dropout=spatial_dropout,
+        weights=weights,
+        freeze_backbone=freeze_backbone,
+        output_stride=output_stride,
+        use_submodels=use_submodels,
+        name=name,
+    )

@@ -7,42 +7,50 @@ Docs: https://nikitashubin.github.io/dl_utils/models/fractal_unet.html.md"""
 # %% auto #0
 __all__ = ['lattice', 'draw_lattice', 'fractal_node', 'fractal_decode', 'make_fractal_unet']
 
-# %% ../../nbs/models/fractal_unet.md #417a6dea
-from ..checks import between, whole
-from ..data import finish
+# %% ../../nbs/models/fractal_unet.md #035bcc49
+from ..utils import check_int, check_range
+from ..plotting import close_figure
 from ..keras_module import keras
-from .assembly import assemble
-from .layers import Resizing2DLike, conv_bn, global_pool_2D_with_bottleneck, res_block
+from .builder import assemble
+from ..layers import conv_bn, global_pool_2D_with_bottleneck, res_block, Resizing2DLike
 
-# %% ../../nbs/models/fractal_unet.md #24cf11c9
+# %% ../../nbs/models/fractal_unet.md #b31c35e8
 def lattice(levels):
     """The nodes of the lattice, in the order in which they are computed.
 
     Args:
-        levels: number of levels, the picture's own among them.
+        levels: number of levels, the image's own among them.
 
     Returns:
-        Dict from node `(column, level)` to those it hears from: dict with any of the keys 'same', 'finer', 'coarser'. Column 0
+        Dict from node `(column, level)` to those it hears from: dict with any of the keys 'same',
+        'finer', 'coarser'. Column 0
         stands for the encoder's maps.
     """
     nodes = {}
-    for column in range(1, whole('levels', levels) + 1):
+    for column in range(1, check_int('levels', levels) + 1):
         for level in range(levels - column + 1):
             nodes[column, level] = heard = {'same': (column - 1, level)}
             if level: heard['finer'] = (column, level - 1)
             if level + 1 < levels: heard['coarser'] = (column - 1, level + 1)
     return nodes
 
-# %% ../../nbs/models/fractal_unet.md #0dec314d
+# %% ../../nbs/models/fractal_unet.md #a2c97339
 def draw_lattice(levels):
-    """A picture of the lattice; returns a matplotlib figure."""
+    """An image of the lattice; returns a matplotlib figure."""
     import matplotlib.pyplot as plt
     colors = dict(same='0.55', finer='tab:blue', coarser='tab:orange')
-    names = dict(same='as it is, and joined with what it was made from', finer='halved', coarser='doubled')
+    names = dict(
+        same='as it is, and joined with what it was made from', finer='halved', coarser='doubled'
+    )
     fig, ax = plt.subplots(figsize=(1.5 * levels + 1.5, 1 * levels + .8), layout='constrained')
     for (column, level), heard in lattice(levels).items():
         for kind, (c, l) in heard.items():
-            ax.annotate('', (column, -level), (c, -l), arrowprops=dict(arrowstyle='-|>', color=colors[kind], shrinkA=11, shrinkB=11))
+            ax.annotate(
+                '',
+                (column, -level),
+                (c, -l),
+                arrowprops=dict(arrowstyle='-|>', color=colors[kind], shrinkA=11, shrinkB=11),
+            )
         ax.plot(column, -level, 'o', ms=20, mfc='white', mec='black')
     for level in range(levels): ax.plot(0, -level, 's', ms=20, mfc='0.85', mec='black')
     for kind in colors: ax.plot([], [], color=colors[kind], label=names[kind])
@@ -51,14 +59,17 @@ def draw_lattice(levels):
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.legend(loc='lower right', frameon=False)
-    return finish(fig)
+    return close_figure(fig)
 
-# %% ../../nbs/models/fractal_unet.md #9105accd
-def fractal_node(heard, filters, latent_filters, dropout=0., spatial_dropout=False, exact=True, name='node'):
+# %% ../../nbs/models/fractal_unet.md #b05ceaea
+def fractal_node(
+    heard, filters, latent_filters, dropout=0.0, spatial_dropout=False, exact=True, name='node'
+):
     """A node of the lattice.
 
     Args:
-        heard: dict with any of 'same', 'finer', 'coarser': symbolic tensors `(batch, height, width, channels)` of this
+        heard: dict with any of 'same', 'finer', 'coarser': symbolic tensors `(batch, height, width,
+            channels)` of this
             level, of twice and of half its size.
         filters: channels of the result.
         latent_filters: channels that all that is heard is squeezed to before.
@@ -71,11 +82,16 @@ def fractal_node(heard, filters, latent_filters, dropout=0., spatial_dropout=Fal
         The result, and the result joined with what was heard.
     """
     tensors = {'same': heard['same']} if 'same' in heard else {}
-    if 'finer' in heard: tensors['half'] = keras.layers.MaxPooling2D(2, name=f'{name}_half')(heard['finer'])
-    if 'coarser' in heard: tensors['double'] = keras.layers.UpSampling2D(2, name=f'{name}_double')(heard['coarser'])
+    if 'finer' in heard:
+        tensors['half'] = keras.layers.MaxPooling2D(2, name=f'{name}_half')(heard['finer'])
+    if 'coarser' in heard:
+        tensors['double'] = keras.layers.UpSampling2D(2, name=f'{name}_double')(heard['coarser'])
     first, *others = tensors.values()
     if not exact:
-        others = [Resizing2DLike(name=f'{name}_{kind}_resize')([x, first]) for kind, x in list(tensors.items())[1:]]
+        others = [
+            Resizing2DLike(name=f'{name}_{kind}_resize')([x, first])
+            for kind, x in list(tensors.items())[1:]
+        ]
     joined = keras.layers.Concatenate(name=f'{name}_join')([first, *others]) if others else first
     x, kind = joined, keras.layers.SpatialDropout2D if spatial_dropout else keras.layers.Dropout
     if dropout: x = kind(dropout, name=f'{name}_dropout')(x)
@@ -83,60 +99,112 @@ def fractal_node(heard, filters, latent_filters, dropout=0., spatial_dropout=Fal
     x = conv_bn(x, filters, 3, separable=True, name=f'{name}_look')
     return x, keras.layers.Concatenate(name=f'{name}_keep')([x, joined])
 
-# %% ../../nbs/models/fractal_unet.md #a9e068be
-def fractal_decode(picture, maps, filters=16, latent_filters=32, dropout=0., spatial_dropout=False, exact=True):
-    """The lattice, from the encoder's maps to features of the picture's size.
+# %% ../../nbs/models/fractal_unet.md #80430744
+def fractal_decode(
+    image, maps, filters=16, latent_filters=32, dropout=0.0, spatial_dropout=False, exact=True
+):
+    """The lattice, from the encoder's maps to features of the image's size.
 
     Args:
-        picture: symbolic tensor, the finest level, unless the encoder has a map there.
+        image: symbolic tensor, the finest level, unless the encoder has a map there.
         maps: dict from stride to symbolic tensor.
         filters, latent_filters, dropout, spatial_dropout, exact: as in `fractal_node`.
     """
     coarsest = max(maps)
     levels = {2 ** level: level for level in range(coarsest.bit_length())}
-    maps = {1: picture} | maps | {coarsest: res_block(maps[coarsest], global_pool_2D_with_bottleneck, name='whole_picture')}
+    maps = (
+        {1: image}
+        | maps
+        | {coarsest: res_block(maps[coarsest], global_pool_2D_with_bottleneck, name='whole_image')}
+    )
     result = {(0, levels[stride]): x for stride, x in maps.items()}
     kept = dict(result)
     for (column, level), heard in lattice(len(levels)).items():
-        heard = {kind: (kept if kind == 'same' else result)[place] for kind, place in heard.items() if place in result}
+        heard = {
+            kind: (kept if kind == 'same' else result)[place]
+            for kind, place in heard.items()
+            if place in result
+        }
         result[column, level], kept[column, level] = fractal_node(
-            heard, filters, latent_filters, dropout, spatial_dropout, exact, name=f'column{column}_stride{2 ** level}')
+            heard,
+            filters,
+            latent_filters,
+            dropout,
+            spatial_dropout,
+            exact,
+            name=f'column{column}_stride{2 ** level}',
+        )
     return result[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #46710b51
-def make_fractal_unet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=16, latent_filters=32,
-                      inner_dropout=0., dropout=0., spatial_dropout=False, weights='imagenet', freeze_backbone=False,
-                      use_submodels=False, input_tensor=None, name='fractal_unet'):
+# %% ../../nbs/models/fractal_unet.md #bb26b0a4
+def make_fractal_unet(
+    backbone,
+    input_shape=(256, 256, 3),
+    out_filters=1,
+    activation='auto',
+    filters=16,
+    latent_filters=32,
+    inner_dropout=0.0,
+    dropout=0.0,
+    spatial_dropout=False,
+    weights='imagenet',
+    freeze_backbone=False,
+    use_submodels=False,
+    input_tensor=None,
+    name='fractal_unet',
+):
     """Build a Fractal-UNet on a backbone.
 
     Args:
-        backbone: constructor of Keras Applications, its name, or a built network.
+        backbone: constructor of Keras Applications, its name, or a built model.
         input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
-        activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
-            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or 1).
+        activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
+            (logits), or 'argmax': the
+            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or
+            1).
         filters: channels of each node's result.
         latent_filters: channels inside a node.
         inner_dropout: share of what each node hears that is dropped in training, in [0, 1).
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
-        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built network keeps its own.
-        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
+        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built model
+            keeps its own.
+        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built
+            model is shared, and is frozen
             wherever else it is used.
-        use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
-        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in the place of `input_shape`.
-        name: of the network.
+        use_submodels: keep encoder and decoder as one nested layer each; otherwise the model is
+            flat.
+        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in
+            the place of `input_shape`.
+        name: of the model.
 
     Returns:
-        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
+        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float
+        `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.
+        TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
+            weights can't be had.
     """
-    for argument, value in ('filters', filters), ('latent_filters', latent_filters): whole(argument, value)
-    between('inner_dropout', inner_dropout, 0, 1)
-    decode = lambda picture, maps, exact: (
-        fractal_decode(picture, maps, filters, latent_filters, inner_dropout, spatial_dropout, exact), 1)
-    return assemble(decode, backbone, input_shape=input_shape, input_tensor=input_tensor, out_filters=out_filters,
-                    activation=activation, dropout=dropout, spatial_dropout=spatial_dropout, weights=weights,
-                    freeze_backbone=freeze_backbone, use_submodels=use_submodels, name=name)
+    for argument, value in ('filters', filters), ('latent_filters', latent_filters):
+        check_int(argument, value)
+    check_range('inner_dropout', inner_dropout, 0, 1)
+    decode = lambda image, maps, exact: (
+        fractal_decode(image, maps, filters, latent_filters, inner_dropout, spatial_dropout, exact),
+        1,
+    )
+    return assemble(
+        decode,
+        backbone,
+        input_shape=input_shape,
+        input_tensor=input_tensor,
+        out_filters=out_filters,
+        activation=activation,
+        dropout=dropout,
+        spatial_dropout=spatial_dropout,
+        weights=weights,
+        freeze_backbone=freeze_backbone,
+        use_submodels=use_submodels,
+        name=name,
+    )

@@ -1,4 +1,4 @@
-"""An encoder that says what, skip connections that say where, and a decoder that joins them, on any backbone and for any size of picture.
+"""An encoder that says what, skip connections that say where, and a decoder that joins them, on any backbone and for any size of image.
 
 Docs: https://nikitashubin.github.io/dl_utils/models/unet.html.md"""
 
@@ -7,15 +7,16 @@ Docs: https://nikitashubin.github.io/dl_utils/models/unet.html.md"""
 # %% auto #0
 __all__ = ['conv_block', 'up_block', 'check_filters', 'decode', 'UNet']
 
-# %% ../../nbs/models/unet.md #2b5eb6dd
-from ..checks import whole
+# %% ../../nbs/models/unet.md #fcf84a89
+from ..utils import check_int
 from ..keras_module import keras
-from .assembly import assemble
-from .layers import Resizing2DLike, conv_bn
+from .builder import assemble
+from ..layers import conv_bn, Resizing2DLike
 
-# %% ../../nbs/models/unet.md #e4bcaf94
+# %% ../../nbs/models/unet.md #d07b4203
 def conv_block(x, filters, name):
-    """Two times convolution 3×3, batch normalization, ReLU: `(…, channels)` becomes `(…, filters)`."""
+    """Two times convolution 3×3, batch normalization, ReLU: `(…, channels)` becomes `(…,
+    filters)`."""
     for i in 1, 2: x = conv_bn(x, filters, 3, name=f'{name}_{i}')
     return x
 
@@ -36,12 +37,15 @@ def up_block(x, skip, filters, name, resize=False):
         x = keras.layers.Concatenate(name=f'{name}_skip')([x, skip])
     return conv_block(x, filters, name)
 
-# %% ../../nbs/models/unet.md #e188c3c8
+# %% ../../nbs/models/unet.md #7adec2f9
 def check_filters(filters):
     """None, or several whole numbers from 1 on."""
     if filters is None: return None
-    if not isinstance(filters, (tuple, list)): raise ValueError(f'filters={filters!r}: a list of numbers of channels, from coarse to fine, is expected')
-    return [whole('filters', n) for n in filters]
+    if not isinstance(filters, (tuple, list)):
+        raise ValueError(
+            f'filters={filters!r}: a list of numbers of channels, from coarse to fine, is expected'
+        )
+    return [check_int('filters', n) for n in filters]
 
 def decode(maps, filters=None, resize=False):
     """The way up: from the coarsest of `maps` to stride 1.
@@ -61,43 +65,78 @@ def decode(maps, filters=None, resize=False):
     steps = stride.bit_length() - 1
     if filters is None: filters = [16 * 2 ** i for i in reversed(range(steps))]
     if len(check_filters(filters)) != steps:
-        raise ValueError(f'filters={filters!r}: the backbone halves {steps} times, so give {steps} numbers of channels')
+        raise ValueError(
+            f'filters={filters!r}: the backbone halves {steps} times, so give {steps} numbers of'
+            ' channels'
+        )
     x = maps[stride]
     for count in filters:
         stride //= 2
         x = up_block(x, maps.get(stride), count, f'decoder{stride}', resize)
     return x
 
-# %% ../../nbs/models/unet.md #288ab4cd
-def UNet(backbone, input_shape=(256, 256, 3), out_filters=1, activation='auto', filters=None, dropout=0., spatial_dropout=False,
-         weights='imagenet', freeze_backbone=False, use_submodels=False, input_tensor=None, name='unet'):
+# %% ../../nbs/models/unet.md #2ffebe1d
+def UNet(
+    backbone,
+    input_shape=(256, 256, 3),
+    out_filters=1,
+    activation='auto',
+    filters=None,
+    dropout=0.0,
+    spatial_dropout=False,
+    weights='imagenet',
+    freeze_backbone=False,
+    use_submodels=False,
+    input_tensor=None,
+    name='unet',
+):
     """Build a U-Net on a backbone ([Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)).
 
     Args:
-        backbone: constructor of Keras Applications (`functools.partial(MobileNetV2, alpha=.5)` too), its name, or a built network.
+        backbone: constructor of Keras Applications (`functools.partial(MobileNetV2, alpha=.5)`
+            too), its name, or a built model.
         input_shape: `(height, width, 3)`; any size, None where it is not known.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
-        activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None (logits), or 'argmax': the
-            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or 1).
-        filters: channels of the decoder's blocks, from coarse to fine, one for each halving; by default 16 at the finest
+        activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
+            (logits), or 'argmax': the
+            class of each pixel, int32 `(batch, height, width)`, for deployment (of one channel 0 or
+            1).
+        filters: channels of the decoder's blocks, from coarse to fine, one for each halving; by
+            default 16 at the finest
             and twice as many at each coarser one: (256, 128, 64, 32, 16).
         dropout: share of the last features that is dropped in training, in [0, 1).
         spatial_dropout: drop whole channels, not single values.
-        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built network keeps its own.
-        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built network is shared, and is frozen
+        weights: of the backbone: 'imagenet', None (random) or the path of a file; a built model
+            keeps its own.
+        freeze_backbone: leave the backbone's weights as they are, and its dropout out. A built
+            model is shared, and is frozen
             wherever else it is used.
-        use_submodels: keep encoder and decoder as one nested layer each; otherwise the network is flat.
-        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in the place of `input_shape`.
-        name: of the network.
+        use_submodels: keep encoder and decoder as one nested layer each; otherwise the model is
+            flat.
+        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on, in
+            the place of `input_shape`.
+        name: of the model.
 
     Returns:
-        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
+        A functional model from RGB in [0, 1] (0 to 255 would be wrong without a word), float
+        `(batch, height, width, 3)`, to `(batch, height, width, out_filters)`.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the weights can't be had.
+        TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
+            weights can't be had.
     """
     check_filters(filters)
-    return assemble(lambda picture, maps, exact: (decode(maps, filters, not exact), 1), backbone, input_shape=input_shape,
-                    input_tensor=input_tensor, out_filters=out_filters, activation=activation, dropout=dropout,
-                    spatial_dropout=spatial_dropout, weights=weights, freeze_backbone=freeze_backbone,
-                    use_submodels=use_submodels, name=name)
+    return assemble(
+        lambda image, maps, exact: (decode(maps, filters, not exact), 1),
+        backbone,
+        input_shape=input_shape,
+        input_tensor=input_tensor,
+        out_filters=out_filters,
+        activation=activation,
+        dropout=dropout,
+        spatial_dropout=spatial_dropout,
+        weights=weights,
+        freeze_backbone=freeze_backbone,
+        use_submodels=use_submodels,
+        name=name,
+    )

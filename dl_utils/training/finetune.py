@@ -7,13 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/training/finetune.html.md"""
 # %% auto #0
 __all__ = ['Watching', 'EndToEndEarlyStopping', 'unfreeze', 'AutoFinetune']
 
-# %% ../../nbs/training/finetune.md #1be84691
-from ..checks import above, one_of
+# %% ../../nbs/training/finetune.md #ce2f14aa
+from ..utils import check_above, check_choice
 from ..keras_module import keras
 from .recompile import recompile_model
 from .warmup import plain_rate, set_rate
 
-# %% ../../nbs/training/finetune.md #6ca6a6c6
+# %% ../../nbs/training/finetune.md #79f9d4af
 class Watching(keras.callbacks.EarlyStopping):
     """`EarlyStopping` that insists on the score it monitors.
 
@@ -26,12 +26,17 @@ class Watching(keras.callbacks.EarlyStopping):
     def get_monitor_value(self, logs):
         """The score; None if it may still come."""
         logs = logs or {}
-        later = self.monitor.startswith('val_') and not any(name.startswith('val_') for name in logs)
+        later = self.monitor.startswith('val_') and not any(
+            name.startswith('val_') for name in logs
+        )
         if self.monitor not in logs and not later:
-            raise ValueError(f"{type(self).__name__}(monitor={self.monitor!r}): one of {', '.join(map(repr, logs))} is expected")
+            raise ValueError(
+                f"{type(self).__name__}(monitor={self.monitor!r}): one of"
+                f" {', '.join(map(repr, logs))} is expected"
+            )
         return super().get_monitor_value(logs)
 
-# %% ../../nbs/training/finetune.md #274bf845
+# %% ../../nbs/training/finetune.md #72490d59
 class EndToEndEarlyStopping(Watching):
     """`EarlyStopping` whose best score and weights survive from one `fit` to the next.
 
@@ -41,7 +46,11 @@ class EndToEndEarlyStopping(Watching):
     Patience begins anew with each `fit`. With another model, or after `forget()`, it is as new.
     """
     def on_train_begin(self, logs=None):
-        kept = {name: vars(self)[name] for name in ('best', 'best_weights', 'best_epoch') if name in vars(self)}
+        kept = {
+            name: vars(self)[name]
+            for name in ('best', 'best_weights', 'best_epoch')
+            if name in vars(self)
+        }
         again = getattr(self, 'seen', None) is self.model
         super().on_train_begin(logs)
         if again: vars(self).update(kept)
@@ -51,50 +60,79 @@ class EndToEndEarlyStopping(Watching):
         """Forget the best."""
         self.seen = None
 
-# %% ../../nbs/training/finetune.md #efc5ada5
+# %% ../../nbs/training/finetune.md #12d454d8
 def unfreeze(model, batchnorm='train'):
     """Make all layers trainable, nested ones too.
 
     Args:
         model: it is changed, but not compiled again.
-        batchnorm: `'train'`: batch normalization like all else; `'frozen'`: those that are frozen now stay so.
+        batchnorm: `'train'`: batch normalization like all else; `'frozen'`: those that are frozen
+            now stay so.
 
     Returns:
         The number of weights that can be trained now and could not before.
     """
-    before, layers = len(model.trainable_weights), list(model._flatten_layers())  # also those inside of layers that hold others
-    frozen = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and not layer.trainable]
+    # also those inside of layers that hold others
+    before, layers = len(model.trainable_weights), list(model._flatten_layers())
+    frozen = [
+        layer
+        for layer in layers
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.trainable
+    ]
     for layer in layers: layer.trainable = True
-    if one_of('batchnorm', batchnorm, ('train', 'frozen')) == 'frozen':
+    if check_choice('batchnorm', batchnorm, ('train', 'frozen')) == 'frozen':
         for layer in frozen: layer.trainable = False
     return len(model.trainable_weights) - before
 
-# %% ../../nbs/training/finetune.md #5be5a6e8
+# %% ../../nbs/training/finetune.md #e4b0c4ac
 class AutoFinetune(Watching):
-    """Two-stage training: when early stopping fires for the first time, everything is unfrozen; the second time ends training.
+    """Two-stage training: when early stopping fires for the first time, everything is unfrozen; the
+    second time ends training.
 
     Args:
-        lr_on_finetune: learning rate of the second stage: a number, or `'same'` for the one that the first began with.
+        lr_on_finetune: learning rate of the second stage: a number, or `'same'` for the one that
+            the first began with.
         stop_on_lr_less_than: a learning rate below this ends a stage, too.
-        do_on_restart: None, or a function without arguments, called when the second stage begins, such as `warmup.restart`.
-        batchnorm: `'train'` or `'frozen'`: what becomes of frozen batch normalization, see `unfreeze`.
-        kwargs: those of `keras.callbacks.EarlyStopping`. The best score, and with `restore_best_weights` the best weights, are those of both
+        do_on_restart: None, or a function without arguments, called when the second stage begins,
+            such as `warmup.restart`.
+        batchnorm: `'train'` or `'frozen'`: what becomes of frozen batch normalization, see
+            `unfreeze`.
+        kwargs: those of `keras.callbacks.EarlyStopping`. The best score, and with
+            `restore_best_weights` the best weights, are those of both
             stages; the second begins with the best of the first.
 
-    The stage, 1 or 2, is in the logs as `stage`. The model is compiled again in the running `fit`, and the optimizer keeps what it knows. A network that has
-    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score that stops to improve. `BackupAndRestore`
+    The stage, 1 or 2, is in the logs as `stage`. The model is compiled again in the running `fit`,
+    and the optimizer keeps what it knows. A model that has
+    nothing to unfreeze has one stage only. The second stage needs epochs that are left, and a score
+    that stops to improve. `BackupAndRestore`
     forgets the stage; `dl_utils.training.resume.ResumableRun` doesn't.
 
     Raises:
-        ValueError: an argument is wrong; or, when training begins, the learning rate is a schedule; or, after an epoch, the logs have no such score.
+        ValueError: an argument is wrong; or, when training begins, the learning rate is a schedule;
+            or, after an epoch, the logs have no such score.
     """
-    def __init__(self, lr_on_finetune='same', stop_on_lr_less_than=1e-10, do_on_restart=None, batchnorm='train', **kwargs):
+    def __init__(
+        self,
+        lr_on_finetune='same',
+        stop_on_lr_less_than=1e-10,
+        do_on_restart=None,
+        batchnorm='train',
+        **kwargs
+    ):
         super().__init__(**kwargs)
-        if lr_on_finetune != 'same': above('lr_on_finetune', lr_on_finetune, stop_on_lr_less_than)
+        if lr_on_finetune != 'same':
+            check_above('lr_on_finetune', lr_on_finetune, stop_on_lr_less_than)
         if do_on_restart is not None and not callable(do_on_restart):
-            raise ValueError(f'do_on_restart={do_on_restart!r}: a function without arguments is expected, such as warmup.restart')
-        self.lr_on_finetune, self.stop_on_lr_less_than, self.do_on_restart = lr_on_finetune, stop_on_lr_less_than, do_on_restart
-        self.batchnorm, self.stage = one_of('batchnorm', batchnorm, ('train', 'frozen')), 1
+            raise ValueError(
+                f'do_on_restart={do_on_restart!r}: a function without arguments is expected, such'
+                ' as warmup.restart'
+            )
+        self.lr_on_finetune, self.stop_on_lr_less_than, self.do_on_restart = (
+            lr_on_finetune,
+            stop_on_lr_less_than,
+            do_on_restart,
+        )
+        self.batchnorm, self.stage = check_choice('batchnorm', batchnorm, ('train', 'frozen')), 1
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -112,8 +150,11 @@ class AutoFinetune(Watching):
         if self.best_weights is not None: self.model.set_weights(self.best_weights)
         if not unfreeze(self.model, self.batchnorm): return False
         recompile_model(self.model, make_train_function=True)
-        set_rate(self.model, self.first_rate if self.lr_on_finetune == 'same' else self.lr_on_finetune)
-        if self.best_weights is not None: self.best_weights = self.model.get_weights()  # Keras 2 may order them anew
+        set_rate(
+            self.model, self.first_rate if self.lr_on_finetune == 'same' else self.lr_on_finetune
+        )
+        # Keras 2 may order them anew
+        if self.best_weights is not None: self.best_weights = self.model.get_weights()
         self.stage, self.wait, self.stopped_epoch = 2, 0, 0
         if self.verbose: print(f'Epoch {epoch + 1}: everything is unfrozen')
         if self.do_on_restart: self.do_on_restart()

@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/training/history.html.md"""
 __all__ = ['PARTS', 'flat_logs', 'ascending', 'read_cell', 'read_csv_log', 'aligned', 'part_of', 'wants_log_scale', 'stages',
            'KerasHistory', 'in_notebook', 'PlotHistory', 'TestSetCallback']
 
-# %% ../../nbs/training/history.md #0cf3efc8
+# %% ../../nbs/training/history.md #e3407dcc
 import copy
 import csv
 import math
@@ -17,13 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import whole
-from ..data import finish
-from ..files import in_folder, replaced
-from ..keras_module import keras, need
-from ..patching import patch_to
+from ..utils import atomic_write, check_int, require_parent_dir
+from ..plotting import close_figure
+from ..keras_module import import_optional, keras
+from fastcore.basics import patch_to
 
-# %% ../../nbs/training/history.md #e667ca18
+# %% ../../nbs/training/history.md #56cf3278
 def flat_logs(logs):
     """Numbers by name: an array becomes `name_0`, `name_1`, ...
 
@@ -36,12 +35,17 @@ def flat_logs(logs):
     found = {}
     for name, value in logs.items():
         value = np.asarray(value, dtype='float64')
-        found |= {name: float(value)} if value.ndim == 0 else {f'{name}_{i}': float(v) for i, v in enumerate(value.ravel())}
+        found |= (
+            {name: float(value)}
+            if value.ndim == 0
+            else {f'{name}_{i}': float(v) for i, v in enumerate(value.ravel())}
+        )
     return found
 
-# %% ../../nbs/training/history.md #79ba154e
+# %% ../../nbs/training/history.md #1166dc21
 def ascending(epochs):
-    """Epochs of trainings, one after the other: where one is not later than the one before it, another training begins, which is moved behind."""
+    """Epochs of trainings, one after the other: where one is not later than the one before it,
+    another training begins, which is moved behind."""
     found, shift = [], 0
     for epoch in epochs:
         if found and epoch + shift <= found[-1]: shift = found[-1] + 1 - epoch
@@ -55,7 +59,7 @@ def read_cell(cell):
     numbers = [float(number) for number in cell.strip('"[] ').replace(',', ' ').split()]
     return numbers if '[' in cell else numbers[0]
 
-# %% ../../nbs/training/history.md #09410e4e
+# %% ../../nbs/training/history.md #fdaa077b
 def read_csv_log(path):
     """What `CSVLogger` has written.
 
@@ -63,7 +67,8 @@ def read_csv_log(path):
         path: of the file.
 
     Returns:
-        Epochs, from 0, and a dict of lists of numbers, or of lists of numbers; NaN where a metric was not computed.
+        Epochs, from 0, and a dict of lists of numbers, or of lists of numbers; NaN where a metric
+        was not computed.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -71,60 +76,75 @@ def read_csv_log(path):
     """
     with open(path, newline='') as file: rows = list(csv.DictReader(file))
     if not rows or 'epoch' not in rows[0]:
-        raise ValueError(f"{str(path)!r} is no table of CSVLogger: a column 'epoch' and at least one line are expected; what KerasHistory.save wrote is read by "
-                         "KerasHistory.load")
+        raise ValueError(
+            f"{str(path)!r} is no table of CSVLogger: a column 'epoch' and at least one line are"
+            " expected; what KerasHistory.save wrote is read by KerasHistory.load"
+        )
     columns = {name: [row[name] for row in rows] for name in rows[0] if name}
-    try: numbers = {name: [read_cell(cell) for cell in column] for name, column in columns.items()}
-    except ValueError as error: raise ValueError(f'{str(path)!r}: {error}; numbers are expected, separated by commas') from None
+    try:
+        numbers = {name: [read_cell(cell) for cell in column] for name, column in columns.items()}
+    except ValueError as error:
+        raise ValueError(
+            f'{str(path)!r}: {error}; numbers are expected, separated by commas'
+        ) from None
     return ascending(map(int, numbers.pop('epoch'))), numbers
 
-# %% ../../nbs/training/history.md #5903ad7c
+# %% ../../nbs/training/history.md #ee1db69b
 def aligned(values, n, every=None):
     """`n` values, with NaN for epochs in which the metric was not computed.
 
     Args:
         values: list of at most `n` floats, computed at equal distances.
         n: number of epochs.
-        every: the distance, as `validation_freq` of `fit`; None: the one that ends with the last epoch, if there is one, else the smallest that is possible.
+        every: the distance, as `validation_freq` of `fit`; None: the one that ends with the last
+            epoch, if there is one, else the smallest that is possible.
     """
     if len(values) >= n or not values: return list(values[:n]) or [math.nan] * n
-    if every is None: every = n // len(values) if n % len(values) == 0 else n // (len(values) + 1) + 1
+    if every is None:
+        every = n // len(values) if n % len(values) == 0 else n // (len(values) + 1) + 1
     found = [math.nan] * n
     for i, value in enumerate(values): found[min(n, (i + 1) * every) - 1] = value
     return found
 
-# %% ../../nbs/training/history.md #1bfd5591
+# %% ../../nbs/training/history.md #e1ad6e40
 PARTS = dict(train='', val='val_', test='test_')
 
 def part_of(name):
-    """Split the name of a log entry: `'val_loss'` is `('loss', 'val')`, `'loss'` is `('loss', 'train')`."""
-    part = next((part for part, prefix in PARTS.items() if prefix and name.startswith(prefix)), 'train')
+    """Split the name of a log entry: `'val_loss'` is `('loss', 'val')`, `'loss'` is `('loss',
+    'train')`."""
+    part = next(
+        (part for part, prefix in PARTS.items() if prefix and name.startswith(prefix)), 'train'
+    )
     return name[len(PARTS[part]):], part
 
 def wants_log_scale(name, values):
-    """Whether a metric is better seen on a logarithmic axis: losses and rates that are positive and span more than one power of ten."""
+    """Whether a metric is better seen on a logarithmic axis: losses and rates that are positive and
+    span more than one power of ten."""
     values = np.array([v for v in values if math.isfinite(v)])
     kind = any(word in name for word in ('loss', 'error', 'learning_rate', 'lr'))
     return kind and values.size > 0 and values.min() > 0 and values.max() > 10 * values.min()
 
 def stages(values, most=12):
-    """Stretches of one value: a list of `(first, last, value)`; empty if there is only one, or more than `most`, as of a rate that changes all the time."""
+    """Stretches of one value: a list of `(first, last, value)`; empty if there is only one, or more
+    than `most`, as of a rate that changes all the time."""
     ends = [i for i, value in enumerate(values) if i + 1 == len(values) or values[i + 1] != value]
     found = [(first, last, values[last]) for first, last in zip([0] + [e + 1 for e in ends], ends)]
     return found if 1 < len(found) <= min(most, max(2, len(values) // 2)) else []
 
-# %% ../../nbs/training/history.md #f2e740e7
+# %% ../../nbs/training/history.md #f7ce136d
 class KerasHistory:
     """The learning history of a training.
 
     Args:
-        history: a `History` (what `fit` returns), a dict of lists as in `History.history`, the path of a file that `CSVLogger` wrote, or a `KerasHistory`.
+        history: a `History` (what `fit` returns), a dict of lists as in `History.history`, the path
+            of a file that `CSVLogger` wrote, or a `KerasHistory`.
         epochs: numbers of the epochs, from 0; found from the history if None.
         validation_freq: as of `fit`; only needed where a `History` leaves it open, see `aligned`.
 
     Attributes:
         epochs: list of int.
-        history: dict of lists of floats, all as long as `epochs`; NaN where a metric was not computed.
+        history: dict of lists of floats, all as long as `epochs`; NaN where a metric was not
+            computed.
 
     `a + b` joins the histories of two trainings, one after the other.
 
@@ -132,18 +152,30 @@ class KerasHistory:
         TypeError: it is nothing of these.
     """
     def __init__(self, history=None, epochs=None, validation_freq=None):
-        if isinstance(history, (str, Path)): known, history = read_csv_log(history)
-        elif hasattr(history, 'history'): known, history = getattr(history, 'epochs', getattr(history, 'epoch', None)), history.history
-        else: known, history = None, {} if history is None else history
+        if isinstance(history, (str, Path)):
+            known, history = read_csv_log(history)
+        elif hasattr(history, 'history'):
+            known, history = (
+                getattr(history, 'epochs', getattr(history, 'epoch', None)),
+                history.history,
+            )
+        else:
+            known, history = None, {} if history is None else history
         if not isinstance(history, dict):
-            raise TypeError(f'history={history!r}: a History, its dict, the path of a table by CSVLogger, or a KerasHistory is expected')
+            raise TypeError(
+                f'history={history!r}: a History, its dict, the path of a table by CSVLogger, or a'
+                ' KerasHistory is expected'
+            )
         n = max(map(len, history.values()), default=0)
         epochs = known if epochs is None else epochs
-        self.epochs = list(range(n)) if epochs is None or len(epochs) != n else [int(e) for e in epochs]
+        self.epochs = (
+            list(range(n)) if epochs is None or len(epochs) != n else [int(e) for e in epochs]
+        )
         lists = {}
         for name, values in history.items():
             rows = [flat_logs({name: v}) for v in values]
-            for key in dict.fromkeys(key for row in rows for key in row): lists[key] = [row.get(key, math.nan) for row in rows]
+            for key in dict.fromkeys(key for row in rows for key in row):
+                lists[key] = [row.get(key, math.nan) for row in rows]
         self.history = {name: aligned(values, n, validation_freq) for name, values in lists.items()}
 
     def add(self, epoch, logs):
@@ -151,22 +183,31 @@ class KerasHistory:
         logs = flat_logs(logs)
         self.epochs = ascending([*self.epochs, int(epoch)])
         for name in dict.fromkeys([*self.history, *logs]):
-            self.history.setdefault(name, [math.nan] * (len(self.epochs) - 1)).append(logs.get(name, math.nan))
+            self.history.setdefault(name, [math.nan] * (len(self.epochs) - 1)).append(
+                logs.get(name, math.nan)
+            )
 
     def __add__(self, other):
         joined, epochs = KerasHistory(self), ascending([*self.epochs, *other.epochs])
-        for i, epoch in enumerate(epochs[len(self.epochs):]): joined.add(epoch, {name: values[i] for name, values in other.history.items()})
+        for i, epoch in enumerate(epochs[len(self.epochs) :]):
+            joined.add(epoch, {name: values[i] for name, values in other.history.items()})
         return joined
 
     def group(self):
-        """Metrics by name, each a dict of `'train'`, `'val'` and `'test'`, as far as they are there, of lists of floats."""
+        """Metrics by name, each a dict of `'train'`, `'val'` and `'test'`, as far as they are
+        there, of lists of floats."""
         found = {}
-        for name, values in self.history.items(): found.setdefault(part_of(name)[0], {})[part_of(name)[1]] = values
-        return {name: {part: parts[part] for part in PARTS if part in parts} for name, parts in found.items()}
+        for name, values in self.history.items():
+            found.setdefault(part_of(name)[0], {})[part_of(name)[1]] = values
+        return {
+            name: {part: parts[part] for part in PARTS if part in parts}
+            for name, parts in found.items()
+        }
 
-    def __repr__(self): return f"KerasHistory of {len(self.epochs)} epochs: {', '.join(self.group())}"
+    def __repr__(self):
+        return f"KerasHistory of {len(self.epochs)} epochs: {', '.join(self.group())}"
 
-# %% ../../nbs/training/history.md #9842f40e
+# %% ../../nbs/training/history.md #206e52a4
 @patch_to(KerasHistory)
 def save(self, path):
     """Write the history as YAML; a crash meanwhile leaves the old file.
@@ -175,12 +216,14 @@ def save(self, path):
         The path.
     """
     import yaml
-    with replaced(path) as new: new.write_text(yaml.safe_dump(dict(epochs=self.epochs, history=self.history), sort_keys=False))
+    with atomic_write(path) as new:
+        new.write_text(
+            yaml.safe_dump(dict(epochs=self.epochs, history=self.history), sort_keys=False)
+        )
     return path
 
-# %% ../../nbs/training/history.md #604535e2
-@patch_to(KerasHistory)
-@staticmethod
+# %% ../../nbs/training/history.md #e655fb84
+@patch_to(KerasHistory, static_method=True)
 def load(path):
     """Read what `save` wrote.
 
@@ -193,30 +236,41 @@ def load(path):
         content = yaml.safe_load(Path(path).read_text())
         return KerasHistory(content['history'], content['epochs'])
     except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{str(path)!r} is no history: a file by KerasHistory.save is expected, with 'epochs' and 'history' ({error})") from None
+        raise ValueError(
+            f"{str(path)!r} is no history: a file by KerasHistory.save is expected, with 'epochs'"
+            f" and 'history' ({error})"
+        ) from None
 
-# %% ../../nbs/training/history.md #3fa15b22
+# %% ../../nbs/training/history.md #53e65940
 def _panel(ax, name, parts, epochs, shades, log=None):
     """Draw one metric: its parts as lines, stages as shades; `log=None` decides by itself."""
     for part, values in parts.items():
         seen = [(e + 1, v) for e, v in zip(epochs, values) if math.isfinite(v)]
         style = dict(train='tab:blue', val='tab:orange', test='tab:green')[part]
-        ax.plot(*zip(*seen) if seen else ([], []), marker='o' if len(seen) <= 20 else '', markersize=3, color=style, label=part)
+        ax.plot(
+            *zip(*seen) if seen else ([], []),
+            marker='o' if len(seen) <= 20 else '',
+            markersize=3,
+            color=style,
+            label=part
+        )
     for i, (first, last, _) in enumerate(shades):
-        if i % 2 == 0: ax.axvspan(epochs[first] + .5, epochs[last] + 1.5, color='0.93', zorder=0, lw=0)
+        if i % 2 == 0:
+            ax.axvspan(epochs[first] + 0.5, epochs[last] + 1.5, color='0.93', zorder=0, lw=0)
     if log or log is None and wants_log_scale(name, sum(parts.values(), [])): ax.set_yscale('log')
     ax.set(title=name.replace('_', ' '), xlabel='epoch', xlim=(epochs[0] + .5, epochs[-1] + 1.5))
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.grid(alpha=.3)
     if list(parts) != ['train']: ax.legend()
 
-# %% ../../nbs/training/history.md #e1588347
+# %% ../../nbs/training/history.md #a7d4c704
 @patch_to(KerasHistory)
 def show(self, metrics=None, log=None):
     """Draw the history.
 
     Args:
-        metrics: names of metrics, without prefix; None draws all but the stage, the loss first, the learning rate last.
+        metrics: names of metrics, without prefix; None draws all but the stage, the loss first, the
+            learning rate last.
         log: logarithmic axes: True, False, or None: where it is better.
 
     Returns:
@@ -227,79 +281,120 @@ def show(self, metrics=None, log=None):
     """
     groups = self.group()
     rates = 'learning_rate', 'lr'  # what Keras 3 and Keras 2 call it
-    usual = sorted((name for name in groups if name != 'stage'), key=lambda name: (name in rates) - (name == 'loss'))
+    usual = sorted(
+        (name for name in groups if name != 'stage'),
+        key=lambda name: (name in rates) - (name == 'loss'),
+    )
     chosen = usual if metrics is None else [metrics] if isinstance(metrics, str) else list(metrics)
     wrong = [name for name in chosen if name not in groups]
     if wrong or not chosen:
-        part = next((f"; {name!r} is a part of {part_of(name)[0]!r}" for name in wrong if part_of(name)[0] in groups), '')
-        raise ValueError(f"metrics={metrics!r}: {wrong or 'nothing'} can't be drawn; this history has {', '.join(groups) or 'no metrics'}{part}")
+        part = next(
+            (
+                f"; {name!r} is a part of {part_of(name)[0]!r}"
+                for name in wrong
+                if part_of(name)[0] in groups
+            ),
+            '',
+        )
+        raise ValueError(
+            f"metrics={metrics!r}: {wrong or 'nothing'} can't be drawn; this history has"
+            f" {', '.join(groups) or 'no metrics'}{part}"
+        )
     import matplotlib.pyplot as plt
     columns = min(3, len(chosen))
-    fig, axes = plt.subplots(-(-len(chosen) // columns), columns, figsize=(4.2 * columns, 3 * -(-len(chosen) // columns)), layout='constrained', squeeze=False)
-    rate = next((groups[name]['train'] for name in ('stage', *rates) if 'train' in groups.get(name, {})), [])
-    for ax, name in zip(axes.flat, chosen): _panel(ax, name, groups[name], self.epochs, stages(rate), log)
+    fig, axes = plt.subplots(
+        -(-len(chosen) // columns),
+        columns,
+        figsize=(4.2 * columns, 3 * -(-len(chosen) // columns)),
+        layout='constrained',
+        squeeze=False,
+    )
+    rate = next(
+        (groups[name]['train'] for name in ('stage', *rates) if 'train' in groups.get(name, {})), []
+    )
+    for ax, name in zip(axes.flat, chosen):
+        _panel(ax, name, groups[name], self.epochs, stages(rate), log)
     for ax in axes.flat[len(chosen):]: ax.remove()
-    return finish(fig)
+    return close_figure(fig)
 
-# %% ../../nbs/training/history.md #49da5950
+# %% ../../nbs/training/history.md #cf095c2b
 @patch_to(KerasHistory)
 def widget(self):
-    """The history as an interactive picture.
+    """The history as an interactive image.
 
     Returns:
-        An `ipywidgets.VBox`, to be shown as the value of a cell: metrics, range of epochs, logarithmic axis, and the picture.
+        An `ipywidgets.VBox`, to be shown as the value of a cell: metrics, range of epochs,
+            logarithmic axis, and the image.
 
     Raises:
         ImportError: ipywidgets is missing.
         ValueError: the history is empty.
     """
     import io
-    widgets = need('ipywidgets', 'the history widget')
+    widgets = import_optional('ipywidgets', 'the history widget')
     names = [name for name in self.group() if name != 'stage']
     if not names: raise ValueError('this history has no metrics')
     last = len(self.epochs) - 1
-    metrics = widgets.SelectMultiple(options=names, value=tuple(names[:3]), description='metrics', rows=min(6, len(names)))
-    span = widgets.IntRangeSlider(min=0, max=last, value=(0, last), description='epochs', continuous_update=False)
-    log, picture = widgets.Dropdown(options=[('auto', None), ('logarithmic', True), ('linear', False)], description='axis'), widgets.Image(format='png')
+    metrics = widgets.SelectMultiple(
+        options=names, value=tuple(names[:3]), description='metrics', rows=min(6, len(names))
+    )
+    span = widgets.IntRangeSlider(
+        min=0, max=last, value=(0, last), description='epochs', continuous_update=False
+    )
+    log, image = widgets.Dropdown(
+        options=[('auto', None), ('logarithmic', True), ('linear', False)], description='axis'
+    ), widgets.Image(format='png')
 
     def draw(change=None):
         first, end = span.value
-        part = KerasHistory({name: values[first:end + 1] for name, values in self.history.items()}, self.epochs[first:end + 1])
+        part = KerasHistory(
+            {name: values[first : end + 1] for name, values in self.history.items()},
+            self.epochs[first : end + 1],
+        )
         import matplotlib.pyplot as plt
         figure, content = part.show(metrics.value or names[:1], log.value), io.BytesIO()
         figure.savefig(content, format='png', dpi=90)
         plt.close(figure)
-        picture.value = content.getvalue()
+        image.value = content.getvalue()
     for control in metrics, span, log: control.observe(draw, 'value')
     draw()
-    return widgets.VBox([widgets.HBox([metrics, widgets.VBox([span, log])]), picture])
+    return widgets.VBox([widgets.HBox([metrics, widgets.VBox([span, log])]), image])
 
-# %% ../../nbs/training/history.md #9e11690e
+# %% ../../nbs/training/history.md #77816a94
 def in_notebook():
-    """Whether this process is the kernel of a notebook, which can show pictures."""
+    """Whether this process is the kernel of a notebook, which can show images."""
     try: from IPython import get_ipython
     except ModuleNotFoundError: return False
     return hasattr(get_ipython(), 'kernel')
 
-# %% ../../nbs/training/history.md #1676822c
+# %% ../../nbs/training/history.md #9ef09bc7
 class PlotHistory(keras.callbacks.Callback):
     """Draw the learning history while training runs: a live figure in a notebook, a file otherwise.
 
     Args:
-        path: of the picture, in a format that matplotlib knows by its suffix; it is written after each drawing, whole or not at all.
+        path: of the image, in a format that matplotlib knows by its suffix; it is written after
+            each drawing, whole or not at all.
             None: only the live figure in a notebook, `'history.png'` elsewhere.
         every: epochs between two drawings; the end of training is always drawn.
         metrics: as of `KerasHistory.show`; those that the logs don't have are left out.
 
-    `history` is the `KerasHistory` so far. Place it behind callbacks that add to the logs. A second `fit` is drawn on.
+    `history` is the `KerasHistory` so far. Place it behind callbacks that add to the logs. A second
+    `fit` is drawn on.
 
     Raises:
-        FileNotFoundError: the picture's folder does not exist.
+        FileNotFoundError: the image's folder does not exist.
     """
     def __init__(self, path=None, every=1, metrics=None):
         super().__init__()
-        self.path = None if path is None and in_notebook() else in_folder(path or 'history.png')
-        self.every, self.metrics, self.history, self.shown = whole('every', every), metrics, KerasHistory(), None
+        self.path = (
+            None if path is None and in_notebook() else require_parent_dir(path or 'history.png')
+        )
+        self.every, self.metrics, self.history, self.shown = (
+            check_int('every', every),
+            metrics,
+            KerasHistory(),
+            None,
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.add(epoch, logs or {})
@@ -312,47 +407,71 @@ class PlotHistory(keras.callbacks.Callback):
     def draw(self):
         """Draw what there is."""
         import matplotlib.pyplot as plt
-        wanted = self.metrics and [name for name in ([self.metrics] if isinstance(self.metrics, str) else self.metrics) if name in self.history.group()]
+        wanted = self.metrics and [
+            name
+            for name in ([self.metrics] if isinstance(self.metrics, str) else self.metrics)
+            if name in self.history.group()
+        ]
         figure = self.history.show(wanted or None)
         if self.path:
-            with replaced(self.path) as new: figure.savefig(new)
+            with atomic_write(self.path) as new: figure.savefig(new)
         if in_notebook():
             from IPython.display import display
             if self.shown: self.shown.update(figure)
             else: self.shown = display(figure, display_id=True)
         plt.close(figure)
 
-    def __deepcopy__(self, memo):  # KerasTuner copies callbacks for each trial: each draws its own history
+    # KerasTuner copies callbacks for each trial: each draws its own history
+    def __deepcopy__(self, memo):
         return type(self)(self.path, self.every, self.metrics)
 
-# %% ../../nbs/training/history.md #50139559
+# %% ../../nbs/training/history.md #151f024f
 class TestSetCallback(keras.callbacks.Callback):
     """Evaluate a further set after each epoch, and put its scores into the logs.
 
     Args:
-        data: what `evaluate` takes as `x`: a loader, arrays; or a tuple of `x`, `y` and, if there are, weights.
+        data: what `evaluate` takes as `x`: a loader, arrays; or a tuple of `x`, `y` and, if there
+            are, weights.
         prefix: put in front of the scores' names.
         kwargs: further arguments of `evaluate`, such as `batch_size`.
 
-    Place it before callbacks that use its scores, and tell those the direction (`mode='min'`), which Keras can't guess. `data` is gone through once in
-    each epoch: a generator would be empty after the first. Copies of it, such as KerasTuner makes for each trial, share the data.
+    Place it before callbacks that use its scores, and tell those the direction (`mode='min'`),
+    which Keras can't guess. `data` is gone through once in
+    each epoch: a generator would be empty after the first. Copies of it, such as KerasTuner makes
+    for each trial, share the data.
 
     Raises:
-        ValueError: `data` is a path, a generator, or a tuple of another length; or `return_dict` is among the arguments.
+        ValueError: `data` is a path, a generator, or a tuple of another length; or `return_dict` is
+            among the arguments.
     """
     __test__ = False  # pytest takes classes of this name for tests
 
     def __init__(self, data, prefix='test_', **kwargs):
         super().__init__()
-        if isinstance(data, (str, Path, Iterator)) or isinstance(data, tuple) and len(data) not in (2, 3):
+        if (
+            isinstance(data, (str, Path, Iterator))
+            or isinstance(data, tuple)
+            and len(data) not in (2, 3)
+        ):
             given = f'a tuple of {len(data)}' if isinstance(data, tuple) else repr(data)
-            raise ValueError(f'data={given}: a loader such as SegDataLoader(folder), or a tuple (x, y) or (x, y, weights), is expected')
-        if 'return_dict' in kwargs: raise ValueError('return_dict: the scores always go into the logs under their names; leave it out')
+            raise ValueError(
+                f'data={given}: a loader such as SegDataLoader(folder), or a tuple (x, y) or (x, y,'
+                ' weights), is expected'
+            )
+        if 'return_dict' in kwargs:
+            raise ValueError(
+                'return_dict: the scores always go into the logs under their names; leave it out'
+            )
         self.data, self.prefix, self.options = data, prefix, kwargs
 
     def on_epoch_end(self, epoch, logs=None):
-        data = dict(zip(('x', 'y', 'sample_weight'), self.data)) if isinstance(self.data, tuple) else dict(x=self.data)
+        data = (
+            dict(zip(('x', 'y', 'sample_weight'), self.data))
+            if isinstance(self.data, tuple)
+            else dict(x=self.data)
+        )
         scores = self.model.evaluate(**data, **{'verbose': 0} | self.options, return_dict=True)
-        if logs is not None: logs.update({self.prefix + name: value for name, value in scores.items()})
+        if logs is not None:
+            logs.update({self.prefix + name: value for name, value in scores.items()})
 
     def __deepcopy__(self, memo): return copy.copy(self)

@@ -7,13 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/training/recompile.html.md"""
 # %% auto #0
 __all__ = ['inner_of', 'bring_home', 'is_variable', 'slot_index', 'slot_lists', 'scalars', 'copy_state', 'optimizer_for',
            'compile_arguments', 'forget_output_names', 'recompile_model', 'compiled_like', 'metric_like',
-           'compilable_again', 'optimizer_like', 'rate_of', 'metrics_in']
+           'compilable_again', 'optimizer_like', 'rate_of', 'metrics_in', 'TrainingMode']
 
-# %% ../../nbs/training/recompile.md #a5e1988f
+# %% ../../nbs/training/recompile.md #e16803e3
 import inspect
 from contextlib import nullcontext
 
-from ..keras_module import is_keras_3, keras, known
+from ..keras_module import concrete_value, is_keras_3, keras
 
 # %% ../../nbs/training/recompile.md #3d171092
 def inner_of(optimizer):
@@ -24,7 +24,7 @@ def bring_home(model):
     """Bring the state of a running epoch back into the model, which only JAX keeps elsewhere."""
     if hasattr(model, 'jax_state_sync'): model.jax_state_sync()
 
-# %% ../../nbs/training/recompile.md #d60a3d68
+# %% ../../nbs/training/recompile.md #2fdd25dc
 def is_variable(x):
     """Whether something is a variable, of Keras 3 or TensorFlow."""
     return hasattr(x, 'assign') and hasattr(x, 'shape')
@@ -37,28 +37,39 @@ def slot_index(optimizer, variable):
 def slot_lists(optimizer):
     """The lists of variables that belong to the trained weights, by attribute."""
     bookkeeping = '_variables', '_trainable_variables'
-    return {name: value for name, value in vars(optimizer).items()
-            if name not in bookkeeping and isinstance(value, list) and value and any(map(is_variable, value))}
+    return {
+        name: value
+        for name, value in vars(optimizer).items()
+        if name not in bookkeeping
+        and isinstance(value, list)
+        and value
+        and any(map(is_variable, value))
+    }
 
 def scalars(optimizer):
     """The single variables, by attribute."""
     return {name: value for name, value in vars(optimizer).items() if is_variable(value)}
 
-# %% ../../nbs/training/recompile.md #aaf998cc
+# %% ../../nbs/training/recompile.md #ea8e5900
 def copy_state(old, new, variables):
-    """Copy slots and single variables from one optimizer to another, which was built for `variables`."""
+    """Copy slots and single variables from one optimizer to another, which was built for
+    `variables`."""
     for name, value in scalars(new).items():
         if name in vars(old): value.assign(vars(old)[name])
     for name, slots in slot_lists(new).items():
         for slot, variable in zip(slots, variables):
             index, have = slot_index(old, variable), vars(old).get(name)
             if not is_variable(slot): continue
-            if index is not None and have: slot.assign(have[index])
-            elif name == '_model_variables_moving_average': slot.assign(variable)  # of `use_ema`, which would pull a new weight to 0
-    for part in '_loss_scale', 'inner_optimizer':  # mixed precision: an optimizer inside of another; in Keras 2 with a state of its own
-        if hasattr(vars(old).get(part) or getattr(old, part, None), '__dict__'): copy_state(getattr(old, part), getattr(new, part), variables)
+            if index is not None and have:
+                slot.assign(have[index])
+            elif name == '_model_variables_moving_average':
+                slot.assign(variable)  # of `use_ema`, which would pull a new weight to 0
+    # mixed precision: an optimizer inside of another; in Keras 2 with a state of its own
+    for part in '_loss_scale', 'inner_optimizer':
+        if hasattr(vars(old).get(part) or getattr(old, part, None), '__dict__'):
+            copy_state(getattr(old, part), getattr(new, part), variables)
 
-# %% ../../nbs/training/recompile.md #f8627a87
+# %% ../../nbs/training/recompile.md #d875d246
 def optimizer_for(optimizer, variables):
     """The optimizer, if it knows all the weights, else a new one with its state.
 
@@ -70,10 +81,13 @@ def optimizer_for(optimizer, variables):
         An optimizer of the same class and configuration.
     """
     inner = inner_of(optimizer)
-    if not getattr(inner, 'built', getattr(inner, '_built', False)): return optimizer  # also those of Keras 2's `legacy`: they grow slots by themselves
+    # also those of Keras 2's `legacy`: they grow slots by themselves
+    if not getattr(inner, 'built', getattr(inner, '_built', False)): return optimizer
     known = [slot_index(inner, v) for v in variables]
-    exact = is_keras_3(keras) and keras.backend.backend() == 'jax'  # a pure function takes all variables or none
-    if None not in known and (not exact or len(known) == len(inner._trainable_variables_indices)): return optimizer
+    # a pure function takes all variables or none
+    exact = is_keras_3(keras) and keras.backend.backend() == 'jax'
+    if None not in known and (not exact or len(known) == len(inner._trainable_variables_indices)):
+        return optimizer
     new = type(optimizer).from_config(optimizer.get_config())
     for name, value in vars(inner).items():
         if name.startswith('_exclude_from_weight_decay'): vars(inner_of(new))[name] = value
@@ -93,29 +107,39 @@ def compile_arguments(model):
         raise ValueError(f'{model.name} was not compiled; call compile(optimizer, loss) first')
     return dict(config.config) | dict(optimizer=model.optimizer)
 
-# %% ../../nbs/training/recompile.md #3c7bdec2
+# %% ../../nbs/training/recompile.md #d277ea23
 def forget_output_names(metrics, outputs):
-    """Take away the output's name, which Keras 2 puts in front of metrics' names each time it compiles a model of several outputs."""
+    """Take away the output's name, which Keras 2 puts in front of metrics' names each time it
+    compiles a model of several outputs."""
     for metric in metrics:
         used = [name for name in outputs if metric.name.startswith(f'{name}_')]
         if used: metric._name = metric.name[len(max(used, key=len)) + 1:]
 
-# %% ../../nbs/training/recompile.md #9230deb0
+# %% ../../nbs/training/recompile.md #84cf4630
 def _note_what_is_trainable(model):
-    """Tell Keras that the state of now is the compiled one; Keras 2 would go back to the old one when `fit` ends."""
-    layers = {layer: layer.trainable for layer in model._flatten_layers()} if is_keras_3(keras) else model._get_trainable_state()
-    object.__setattr__(model, '_compiled_trainable_state', layers)  # as `compile` does: untracked, layers can't be sorted
+    """Tell Keras that the state of now is the compiled one; Keras 2 would go back to the old one
+    when `fit` ends."""
+    layers = (
+        {layer: layer.trainable for layer in model._flatten_layers()}
+        if is_keras_3(keras)
+        else model._get_trainable_state()
+    )
+    # as `compile` does: untracked, layers can't be sorted
+    object.__setattr__(model, '_compiled_trainable_state', layers)
 
-# %% ../../nbs/training/recompile.md #4e89eb85
+# %% ../../nbs/training/recompile.md #15fc6702
 def recompile_model(model, make_train_function=False):
     """Compile a model again with the same optimizer, its state, loss, metrics and all else.
 
-    To be called after `trainable` of some layers was changed. New weights begin with empty slots, the others keep theirs. (The optimizer
-    counts on, so that Adam's first steps with new weights are larger than those of a new Adam: a warm-up is of use.)
+    To be called after `trainable` of some layers was changed. New weights begin with empty slots,
+    the others keep theirs. (The optimizer
+    counts on, so that Adam's first steps with new weights are larger than those of a new Adam: a
+    warm-up is of use.)
 
     Args:
         model: a compiled one; it is changed.
-        make_train_function: False between two trainings. True in a callback of a running `fit`: the new state counts from the next batch on, and
+        make_train_function: False between two trainings. True in a callback of a running `fit`: the
+            new state counts from the next batch on, and
             the metrics of the epoch go on.
 
     Returns:
@@ -126,7 +150,11 @@ def recompile_model(model, make_train_function=False):
     """
     arguments = compile_arguments(model)
     bring_home(model)
-    with model.distribute_strategy.scope() if getattr(model, 'distribute_strategy', None) else nullcontext():
+    with (
+        model.distribute_strategy.scope()
+        if getattr(model, 'distribute_strategy', None)
+        else nullcontext()
+    ):
         arguments['optimizer'] = optimizer_for(model.optimizer, model.trainable_variables)
         if make_train_function:
             model.optimizer = arguments['optimizer']
@@ -134,23 +162,32 @@ def recompile_model(model, make_train_function=False):
             _note_what_is_trainable(model)
             model.make_train_function(force=True)
         else:
-            if not is_keras_3(keras) and len(model.outputs or ()) > 1: forget_output_names(model.metrics, model.output_names)
-            keras.Model.compile(model, **arguments)  # a subclass may have a `compile` with arguments of its own; those stay
+            if not is_keras_3(keras) and len(model.outputs or ()) > 1:
+                forget_output_names(model.metrics, model.output_names)
+            # a subclass may have a `compile` with arguments of its own; those stay
+            keras.Model.compile(model, **arguments)
     return model
 
-# %% ../../nbs/training/recompile.md #a4d33fd7
+# %% ../../nbs/training/recompile.md #7e5795f4
 def compiled_like(model, other):
-    """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if that was not compiled.
+    """Compile a model as another one, with an optimizer and metrics of its own; nothing is done if
+    that was not compiled.
 
     Returns:
         The model.
     """
     if getattr(other, 'optimizer', None) is None: return model
     arguments = compile_arguments(other)
-    for name in 'optimizer', 'metrics', 'weighted_metrics': arguments[name] = _anew(arguments.get(name))
+    for name in 'optimizer', 'metrics', 'weighted_metrics':
+        arguments[name] = _anew(arguments.get(name))
     for name, value in vars(inner_of(other.optimizer)).items():
-        if name.startswith('_exclude_from_weight_decay'): vars(inner_of(arguments['optimizer']))[name] = value  # no part of the configuration
-    if len(other.outputs) > 1: forget_output_names(metrics_in([arguments['metrics'], arguments['weighted_metrics']]), other.output_names)
+        # no part of the configuration
+        if name.startswith('_exclude_from_weight_decay'):
+            vars(inner_of(arguments['optimizer']))[name] = value
+    if len(other.outputs) > 1:
+        forget_output_names(
+            metrics_in([arguments['metrics'], arguments['weighted_metrics']]), other.output_names
+        )
     model.compile(**arguments)
     return model
 
@@ -159,23 +196,57 @@ def _anew(x):
     if isinstance(x, dict): return {name: _anew(value) for name, value in x.items()}
     if isinstance(x, (list, tuple)): return [_anew(value) for value in x]
     if isinstance(x, keras.metrics.Metric): return metric_like(x)
-    return optimizer_like(x) if isinstance(x, (keras.optimizers.Optimizer, getattr(keras.optimizers.legacy, 'Optimizer', keras.optimizers.Optimizer))) else x
+    return (
+        optimizer_like(x)
+        if isinstance(
+            x,
+            (
+                keras.optimizers.Optimizer,
+                getattr(keras.optimizers.legacy, 'Optimizer', keras.optimizers.Optimizer),
+            ),
+        )
+        else x
+    )
 
 def metric_like(metric):
     """A new metric like another one, which has seen nothing.
 
-    Many metrics of users have arguments that their `get_config` doesn't know of (Keras itself would make them anew by the defaults); these are looked for among the attributes.
+    Many metrics of users have arguments that their `get_config` doesn't know of (Keras itself would
+    make them anew by the defaults); these are looked for among the attributes.
 
     Raises:
         ValueError: an argument is found nowhere.
     """
     config, arguments = metric.get_config(), inspect.signature(type(metric).__init__).parameters
-    if type(metric).__module__.split('.')[0] == keras.metrics.Mean.__module__.split('.')[0]: return type(metric).from_config(config)  # those of Keras know what they leave out
-    named = [name for name, part in arguments.items() if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY) and name not in ('self', 'dtype', *config)]
-    held = {name: getattr(metric, name) for name in named if hasattr(metric, name) and not isinstance(getattr(type(metric), name, None), property)}
-    lost = [name for name in named if name not in held and arguments[name].default is inspect.Parameter.empty]
-    if lost: raise ValueError(f"metric {metric.name!r} ({type(metric).__name__}) can't be made again: its get_config() does not give {', '.join(map(repr, lost))}, nor has it such an attribute; add it to get_config()")
-    if 'dtype' not in arguments and not any(part.kind is part.VAR_KEYWORD for part in arguments.values()): config.pop('dtype', None)
+    # those of Keras know what they leave out
+    if type(metric).__module__.split('.')[0] == keras.metrics.Mean.__module__.split('.')[0]:
+        return type(metric).from_config(config)
+    named = [
+        name
+        for name, part in arguments.items()
+        if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY)
+        and name not in ('self', 'dtype', *config)
+    ]
+    held = {
+        name: getattr(metric, name)
+        for name in named
+        if hasattr(metric, name) and not isinstance(getattr(type(metric), name, None), property)
+    }
+    lost = [
+        name
+        for name in named
+        if name not in held and arguments[name].default is inspect.Parameter.empty
+    ]
+    if lost:
+        raise ValueError(
+            f"metric {metric.name!r} ({type(metric).__name__}) can't be made again: its"
+            f" get_config() does not give {', '.join(map(repr, lost))}, nor has it such an"
+            " attribute; add it to get_config()"
+        )
+    if 'dtype' not in arguments and not any(
+        part.kind is part.VAR_KEYWORD for part in arguments.values()
+    ):
+        config.pop('dtype', None)
     return type(metric).from_config(config | held)
 
 def compilable_again(model):
@@ -184,26 +255,102 @@ def compilable_again(model):
     Raises:
         ValueError: one of its metrics can't be made again.
     """
-    if getattr(model, 'optimizer', None) is not None: _anew([compile_arguments(model).get(name) for name in ('metrics', 'weighted_metrics')])
+    if getattr(model, 'optimizer', None) is not None:
+        _anew([compile_arguments(model).get(name) for name in ('metrics', 'weighted_metrics')])
 
 def optimizer_like(optimizer, **changes):
-    """A new optimizer of the same configuration; a schedule of its learning rate needn't be registered.
+    """A new optimizer of the same configuration; a schedule of its learning rate needn't be
+    registered.
 
     Args:
         optimizer: any of Keras'.
         changes: of the configuration.
     """
     rate = rate_of(optimizer)
-    schedule = dict(learning_rate=rate) if callable(rate) and inner_of(optimizer) is optimizer else {}
+    schedule = (
+        dict(learning_rate=rate) if callable(rate) and inner_of(optimizer) is optimizer else {}
+    )
     return type(optimizer).from_config(optimizer.get_config() | schedule | changes)
 
 def rate_of(optimizer):
     """The learning rate of an optimizer, also a `LossScaleOptimizer`: a float, or a schedule."""
     inner = inner_of(optimizer)
-    rate = getattr(inner, '_learning_rate', inner.learning_rate)  # Keras 2's `legacy` optimizers have no such attribute
-    return known(rate) if hasattr(rate, 'assign') else rate
+    # Keras 2's `legacy` optimizers have no such attribute
+    rate = getattr(inner, '_learning_rate', inner.learning_rate)
+    return concrete_value(rate) if hasattr(rate, 'assign') else rate
 
 def metrics_in(x):
-    """All metrics in what `compile` takes for them: lists and dicts, nested. Names of metrics aren't found."""
-    if isinstance(x, (dict, list, tuple)): return [metric for value in (x.values() if isinstance(x, dict) else x) for metric in metrics_in(value)]
+    """All metrics in what `compile` takes for them: lists and dicts, nested. Names of metrics
+    aren't found."""
+    if isinstance(x, (dict, list, tuple)):
+        return [
+            metric
+            for value in (x.values() if isinstance(x, dict) else x)
+            for metric in metrics_in(value)
+        ]
     return [x] if isinstance(x, keras.metrics.Metric) else []
+
+# %% ../../nbs/training/recompile.md #a9ce4aca
+import threading
+from contextlib import contextmanager
+
+from ..keras_module import is_keras_3, keras
+
+# %% ../../nbs/training/recompile.md #0f19bc2e
+_modes = threading.local()   # .stack: the modes that this thread is in, the innermost last
+_lock, _open, _asked = threading.Lock(), 0, None
+
+def _call_context(layer):
+    """Keras 3's `Layer._get_call_context`; a context that it opens begins with the mode of this
+    thread."""
+    context, stack = _asked(layer), getattr(_modes, 'stack', None)
+    if stack and context.entry_layer is layer and context.get_value('training') is None:
+        context.set_value('training', stack[-1])
+    return context
+
+def _patch(by):
+    """Count those who need the replaced method; the first puts it in place, the last takes it
+    away."""
+    global _open, _asked
+    with _lock:
+        if _open == 0: _asked = keras.Layer._get_call_context
+        _open += by
+        keras.Layer._get_call_context = _call_context if _open else _asked
+
+# %% ../../nbs/training/recompile.md #5df82595
+@contextmanager
+def _mode_of_keras_3(mode):
+    if not hasattr(_modes, 'stack'): _modes.stack = []
+    _patch(+1)
+    _modes.stack.append(mode)
+    try: yield
+    finally:
+        _modes.stack.pop()
+        _patch(-1)
+
+@contextmanager
+def TrainingMode(training_mode):
+    """Inside of it, layers that are called without `training` get this one.
+
+    Args:
+        training_mode: True: as in training; False: as in inference.
+
+    An explicit argument of a call wins, so that `fit`, `evaluate` and `predict`, which give one,
+    are not disturbed. Modes can be nested. Other threads don't
+    see it. In Keras 3 a functional model that is *built* inside keeps the value for ever, for calls
+    without `training`.
+
+    Compiled functions (`tf.function`) keep what they had when they were traced.
+
+    Raises:
+        ValueError: it is neither True nor False.
+    """
+    if training_mode not in (True, False):
+        raise ValueError(f'training_mode={training_mode!r}: True or False is expected')
+    if not is_keras_3(keras): from tf_keras.src import backend
+    with (
+        _mode_of_keras_3(bool(training_mode))
+        if is_keras_3(keras)
+        else backend.deprecated_internal_learning_phase_scope(int(training_mode))
+    ):
+        yield

@@ -9,7 +9,7 @@ __all__ = ['epoch_seed', 'seed_everything', 'ArrayBatches', 'are_arrays', 'Epoch
            'changed', 'write_checkpoint', 'newest_checkpoint', 'single_numbers', 'state_of', 'read_checkpoint',
            'Keeper', 'named', 'ResumableRun']
 
-# %% ../../nbs/training/resume.md #b066e5aa
+# %% ../../nbs/training/resume.md #7749de94
 import inspect
 import json
 import math
@@ -25,22 +25,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks import whole
-from ..data import epoch_order
-from ..files import in_folder
-from ..keras_module import PyDataset, is_keras_3, keras
+from ..utils import check_int, require_parent_dir
+from ..data.batches import epoch_order
+from ..keras_module import is_keras_3, keras, PyDataset
 from .history import KerasHistory, PlotHistory, TestSetCallback
-from .interruption import DoOnKill, caught, forget_request, known_events, known_signals, requested, say, soft_exit
+from .signals import caught, DoOnKill, forget_request, known_events, known_signals
+from .signals import requested, say, soft_exit
 from .recompile import bring_home, recompile_model, scalars
 
-# %% ../../nbs/training/resume.md #57b3fa35
+# %% ../../nbs/training/resume.md #fc9b4dc2
 def epoch_seed(*numbers):
-    """A seed from 0 to 2³¹ - 1 that depends on whole numbers from 0 on, such as the seed of a run and an epoch."""
+    """A seed from 0 to 2³¹ - 1 that depends on whole numbers from 0 on, such as the seed of a run
+    and an epoch."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
 
-# %% ../../nbs/training/resume.md #6acf65c7
+# %% ../../nbs/training/resume.md #47008d56
 def seed_everything(model, seed, epoch):
-    """Let all that is random in an epoch depend on a seed and the epoch: Python, NumPy, the backend, and the model's layers.
+    """Let all that is random in an epoch depend on a seed and the epoch: Python, NumPy, the
+    backend, and the model's layers.
 
     Args:
         model: built.
@@ -52,7 +54,8 @@ def seed_everything(model, seed, epoch):
     keras.utils.set_random_seed(epoch_seed(seed, epoch))
     unset = []
     for i, layer in enumerate(model._flatten_layers()):
-        for j, generator in enumerate(getattr(layer, '_seed_generators', ())): generator.state.assign([epoch_seed(seed, epoch, i, j), 0])
+        for j, generator in enumerate(getattr(layer, '_seed_generators', ())):
+            generator.state.assign([epoch_seed(seed, epoch, i, j), 0])
         old = getattr(layer, '_random_generator', None)
         if old is None or is_keras_3(keras): continue
         old._maybe_init()
@@ -60,12 +63,13 @@ def seed_everything(model, seed, epoch):
         elif getattr(layer, 'rate', 1): unset.append(layer.name)  # a Dropout of 0 draws nothing
     return unset
 
-# %% ../../nbs/training/resume.md #50e8364c
+# %% ../../nbs/training/resume.md #af4d1116
 class ArrayBatches(PyDataset):
     """Batches of arrays, in an order that depends on a seed and the epoch.
 
     Args:
-        arrays: a tuple `(x,)`, `(x, y)` or `(x, y, weights)`; each an array, or a list or dict of arrays, whose first axis counts the samples.
+        arrays: a tuple `(x,)`, `(x, y)` or `(x, y, weights)`; each an array, or a list or dict of
+            arrays, whose first axis counts the samples.
         batch_size: samples in a batch.
         shuffle: False takes them as they come.
         seed: a whole number from 0 on.
@@ -75,23 +79,39 @@ class ArrayBatches(PyDataset):
     """
     def __init__(self, arrays, batch_size=32, shuffle=True, seed=0):
         super().__init__()
-        self.arrays, self.batch_size, self.shuffle, self.seed, self.epoch = _mapped(np.asarray, arrays), batch_size, shuffle, seed, 0
+        self.arrays, self.batch_size, self.shuffle, self.seed, self.epoch = (
+            _mapped(np.asarray, arrays),
+            batch_size,
+            shuffle,
+            seed,
+            0,
+        )
         lengths = {len(array) for array in _leaves(arrays)}
-        if len(lengths) != 1: raise ValueError(f'arrays of {sorted(lengths)} samples: the same number of each is expected')
+        if len(lengths) != 1:
+            raise ValueError(
+                f'arrays of {sorted(lengths)} samples: the same number of each is expected'
+            )
         self.n = lengths.pop()
 
     def __len__(self): return math.ceil(self.n / self.batch_size)
 
     def __getitem__(self, index):
         first = index * self.batch_size
-        chosen = epoch_order(self.n, self.seed, self.epoch, 1, self.shuffle)[first:first + self.batch_size]
+        chosen = epoch_order(self.n, self.seed, self.epoch, 1, self.shuffle)[
+            first : first + self.batch_size
+        ]
         return _mapped(lambda array: array[chosen], self.arrays)
 
     def on_epoch_end(self): self.epoch += 1
 
 def _mapped(function, tree):
     if isinstance(tree, dict): return {key: _mapped(function, part) for key, part in tree.items()}
-    return tuple(_mapped(function, part) for part in tree) if isinstance(tree, (list, tuple)) else function(tree)  # Keras 3 wants no lists
+    # Keras 3 wants no lists
+    return (
+        tuple(_mapped(function, part) for part in tree)
+        if isinstance(tree, (list, tuple))
+        else function(tree)
+    )
 
 def _leaves(tree):
     found = []
@@ -102,9 +122,10 @@ def are_arrays(x):
     """Whether something is an array or a tensor, or made of nothing else."""
     return all(hasattr(part, '__array__') for part in _leaves(x))
 
-# %% ../../nbs/training/resume.md #6ffd68d0
+# %% ../../nbs/training/resume.md #a0a9cbde
 class EpochSeeds(keras.callbacks.Callback):
-    """Before each epoch everything random is set: `seed_everything`, and the `epoch` of the data if they have one. Place it first.
+    """Before each epoch everything random is set: `seed_everything`, and the `epoch` of the data if
+    they have one. Place it first.
 
     Args:
         seed: a whole number from 0 on.
@@ -119,21 +140,31 @@ class EpochSeeds(keras.callbacks.Callback):
             if hasattr(data, 'epoch'): data.epoch = epoch  # Keras 2 with workers may count twice
         unset = seed_everything(self.model, self.seed, epoch)
         if unset and not self.said:
-            say(f"The random numbers of {', '.join(unset)} can't be repeated after an interruption; "
-                'call keras.backend.experimental.enable_tf_random_generator() before the network is built.')
+            say(
+                f"The random numbers of {', '.join(unset)} can't be repeated after an interruption;"
+                " call keras.backend.experimental.enable_tf_random_generator() before the model is"
+                " built."
+            )
         self.said = True
 
-# %% ../../nbs/training/resume.md #7ce20a2c
+# %% ../../nbs/training/resume.md #2a374377
 def plain(value):
     """Whether a value can be kept: None, a number, a text, an array, or a list or dict of these."""
-    if isinstance(value, dict): return all(isinstance(key, str) and plain(part) for key, part in value.items())
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and plain(part) for key, part in value.items())
     if isinstance(value, (list, tuple)): return all(map(plain, value))
-    return value is None or isinstance(value, (bool, int, float, str, np.generic)) or isinstance(value, np.ndarray) and value.dtype.kind in 'biufc'
+    return (
+        value is None
+        or isinstance(value, (bool, int, float, str, np.generic))
+        or isinstance(value, np.ndarray)
+        and value.dtype.kind in 'biufc'
+    )
 
 def pack(value, arrays):
     """A value as JSON has it; arrays are appended to a list, and become `{'array': place}`."""
     if isinstance(value, np.generic): value = value.item()
-    if isinstance(value, dict): return {'dict': {key: pack(part, arrays) for key, part in value.items()}}
+    if isinstance(value, dict):
+        return {'dict': {key: pack(part, arrays) for key, part in value.items()}}
     if isinstance(value, list): return [pack(part, arrays) for part in value]
     if isinstance(value, tuple): return {'tuple': pack(list(value), arrays)}
     if not isinstance(value, np.ndarray): return value
@@ -145,22 +176,40 @@ def unpack(value, arrays):
     if isinstance(value, list): return [unpack(part, arrays) for part in value]
     if not isinstance(value, dict): return value
     if 'tuple' in value: return tuple(unpack(value['tuple'], arrays))
-    return arrays[value['array']] if 'array' in value else {key: unpack(part, arrays) for key, part in value['dict'].items()}
+    return (
+        arrays[value['array']]
+        if 'array' in value
+        else {key: unpack(part, arrays) for key, part in value['dict'].items()}
+    )
 
-# %% ../../nbs/training/resume.md #8e4ae142
+# %% ../../nbs/training/resume.md #5ae729f0
 def memory_of(callback):
-    """What a callback remembers: public attributes that can be kept and are no arguments of it, each as `pack` gives it, with its arrays."""
-    classes = [cls for cls in type(callback).__mro__ if '__init__' in vars(cls) and cls is not object]
-    settings = {'params', 'validation_data'}.union(*(inspect.signature(cls.__init__).parameters for cls in classes))
-    kept = {name: value for name, value in vars(callback).items() if name[0] != '_' and name not in settings and plain(value)}
+    """What a callback remembers: public attributes that can be kept and are no arguments of it,
+    each as `pack` gives it, with its arrays."""
+    classes = [
+        cls for cls in type(callback).__mro__ if '__init__' in vars(cls) and cls is not object
+    ]
+    settings = {'params', 'validation_data'}.union(
+        *(inspect.signature(cls.__init__).parameters for cls in classes)
+    )
+    kept = {
+        name: value
+        for name, value in vars(callback).items()
+        if name[0] != '_' and name not in settings and plain(value)
+    }
     return {name: (pack(value, arrays := []), arrays) for name, value in kept.items()}
 
 def changed(now, before):
     """Entries of a memory that are new, or other than in an earlier one, as values."""
-    def equal(a, b): return a[0] == b[0] and all(p is q or np.array_equal(p, q) for p, q in zip(a[1], b[1]))
-    return {name: unpack(*kept) for name, kept in now.items() if name not in before or not equal(kept, before[name])}
+    def equal(a, b):
+        return a[0] == b[0] and all(p is q or np.array_equal(p, q) for p, q in zip(a[1], b[1]))
+    return {
+        name: unpack(*kept)
+        for name, kept in now.items()
+        if name not in before or not equal(kept, before[name])
+    }
 
-# %% ../../nbs/training/resume.md #77eeaaa8
+# %% ../../nbs/training/resume.md #76d8b1a9
 def write_checkpoint(folder, model, history, state, arrays=()):
     """Write a checkpoint, and delete those before it.
 
@@ -168,15 +217,21 @@ def write_checkpoint(folder, model, history, state, arrays=()):
         folder: it is made if need be.
         model: a compiled Keras model.
         history: `KerasHistory`; its last epoch names the checkpoint.
-        state: a dict of what else there is, as JSON has it; with an entry `finished` the checkpoint is that of the end.
+        state: a dict of what else there is, as JSON has it; with an entry `finished` the checkpoint
+            is that of the end.
         arrays: list of arrays that belong to it.
 
     Returns:
-        The checkpoint's path, `folder/epoch-00000` or `folder/epoch-00000-finished`, with `model.keras`, `history.yaml`, `state.json` and `arrays.npz`; and
-        `all.weights.h5`, if the model says by `saves_part = True` that its `save` does not write all of it.
+        The checkpoint's path, `folder/epoch-00000` or `folder/epoch-00000-finished`, with
+        `model.keras`, `history.yaml`, `state.json` and `arrays.npz`; and
+        `all.weights.h5`, if the model says by `saves_part = True` that its `save` does not write
+        all of it.
     """
     folder = Path(folder)
-    new, path = folder / f'new-{os.getpid()}', folder / f"epoch-{history.epochs[-1]:05d}{'-finished' * bool(state.get('finished'))}"
+    new, path = (
+        folder / f'new-{os.getpid()}',
+        folder / f"epoch-{history.epochs[-1]:05d}{'-finished' * bool(state.get('finished'))}",
+    )
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     bring_home(model)
@@ -189,11 +244,13 @@ def write_checkpoint(folder, model, history, state, arrays=()):
     new.rename(path)
     _to_disk(folder)
     for other in folder.iterdir():
-        if re.fullmatch(r'new-\d+', other.name) or _epoch_of(other) is not None and other != path: shutil.rmtree(other)
+        if re.fullmatch(r'new-\d+', other.name) or _epoch_of(other) is not None and other != path:
+            shutil.rmtree(other)
     return path
 
 def _epoch_of(path):
-    """Number of the epoch that a checkpoint's name tells, and whether it is the last; None if it is something else."""
+    """Number of the epoch that a checkpoint's name tells, and whether it is the last; None if it is
+    something else."""
     name = re.fullmatch(r'epoch-(\d{5,})(-finished)?', path.name)
     return (int(name[1]), bool(name[2])) if name and (path / 'state.json').exists() else None
 
@@ -204,51 +261,77 @@ def _to_disk(path):
 
 def newest_checkpoint(folder):
     """The last whole checkpoint in a folder, or None."""
-    return max((path for path in Path(folder).glob('epoch-*') if _epoch_of(path)), key=_epoch_of, default=None)
+    return max(
+        (path for path in Path(folder).glob('epoch-*') if _epoch_of(path)),
+        key=_epoch_of,
+        default=None,
+    )
 
-# %% ../../nbs/training/resume.md #96b77842
+# %% ../../nbs/training/resume.md #ab23fbd9
 def single_numbers(optimizer):
     """The single variables of an optimizer, and of what it holds, as a dict by attribute."""
     found = {name: value for name, value in scalars(optimizer).items() if tuple(value.shape) == ()}
     for part in '_loss_scale', 'inner_optimizer':
         inner = vars(optimizer).get(part) or getattr(optimizer, part, None)
-        if hasattr(inner, '__dict__'): found |= {f'{part}.{name}': value for name, value in single_numbers(inner).items()}
+        if hasattr(inner, '__dict__'):
+            found |= {f'{part}.{name}': value for name, value in single_numbers(inner).items()}
     return found
 
 def state_of(model):
     """What `read_checkpoint` needs besides the Keras file."""
-    numbers = {name: np.asarray(keras.backend.get_value(v) if hasattr(keras.backend, 'get_value') else v).item() for name, v in single_numbers(model.optimizer).items()}
-    return dict(trainable=[layer.trainable for layer in model._flatten_layers()], optimizer=type(model.optimizer).__name__, numbers=numbers)
+    numbers = {
+        name: (
+            np.asarray(
+                keras.backend.get_value(v) if hasattr(keras.backend, 'get_value') else v
+            ).item()
+        )
+        for name, v in single_numbers(model.optimizer).items()
+    }
+    return dict(
+        trainable=[layer.trainable for layer in model._flatten_layers()],
+        optimizer=type(model.optimizer).__name__,
+        numbers=numbers,
+    )
 
 def read_checkpoint(path, model):
-    """Give a compiled model the weights, the frozen layers and the optimizer's state of a checkpoint.
+    """Give a compiled model the weights, the frozen layers and the optimizer's state of a
+    checkpoint.
 
     Returns:
         The history, the state, and the arrays, as they were given to `write_checkpoint`.
 
     Raises:
-        ValueError: the checkpoint is that of another network, or damaged.
+        ValueError: the checkpoint is that of another model, or damaged.
     """
     state, layers = json.loads((path / 'state.json').read_text()), list(model._flatten_layers())
     try:
-        if (have := type(model.optimizer).__name__) != state['optimizer']: raise ValueError(f"its optimizer is {state['optimizer']}, not {have}")
-        if len(state['trainable']) != len(layers): raise ValueError(f"{len(state['trainable'])} layers in the file, {len(layers)} in the network")
+        if (have := type(model.optimizer).__name__) != state['optimizer']:
+            raise ValueError(f"its optimizer is {state['optimizer']}, not {have}")
+        if len(state['trainable']) != len(layers):
+            raise ValueError(
+                f"{len(state['trainable'])} layers in the file, {len(layers)} in the model"
+            )
         for layer, flag in zip(layers, state['trainable']): layer.trainable = flag
         model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
         model.optimizer.build(model.trainable_variables)
         recompile_model(model)
         with warnings.catch_warnings():
             warnings.filterwarnings('error', message='Skipping variable loading')
-            model.load_weights(path / ('all.weights.h5' if getattr(model, 'saves_part', False) else 'model.keras'))
+            model.load_weights(
+                path / ('all.weights.h5' if getattr(model, 'saves_part', False) else 'model.keras')
+            )
     except Exception as error:
-        raise ValueError(f'{str(path)!r} can not be read into this network: it is that of another one, or damaged. Take another folder, or the network '
-                         f'that it was made for ({str(error)[:200]})') from None
+        raise ValueError(
+            f'{str(path)!r} can not be read into this model: it is that of another one, or damaged.'
+            f' Take another folder, or the model that it was made for ({str(error)[:200]})'
+        ) from None
     for name, variable in single_numbers(model.optimizer).items():
         if name in state['numbers']: variable.assign(state['numbers'][name])
-    with np.load(path / 'arrays.npz') as file: arrays = [file[f'arr_{i}'] for i in range(len(file.files))]
+    with np.load(path / 'arrays.npz') as file:
+        arrays = [file[f'arr_{i}'] for i in range(len(file.files))]
     return KerasHistory.load(path / 'history.yaml'), state, arrays
 
-# %% ../../nbs/training/resume.md #6177c7f9
+# %% ../../nbs/training/resume.md #8b650a2f
 class _Halted(Exception):
     """Leaves `fit` in the middle of an epoch."""
 
@@ -259,14 +342,26 @@ class Keeper(keras.callbacks.Callback):
         run: `ResumableRun`, or what has its `folder`, `every`, `stop_on` and `stop_signals`.
         history: `KerasHistory` so far; it is added to.
         epochs: how many there are to be in all.
-        others: list of pairs, each a callback and what it remembered before training, see `memory_of`.
+        others: list of pairs, each a callback and what it remembered before training, see
+            `memory_of`.
         memories: dict, what the callbacks are given back, by their names as `named` gives them.
-        state: dict, what else goes into the state of a checkpoint, such as `stopped`, whether a callback has ended training early.
+        state: dict, what else goes into the state of a checkpoint, such as `stopped`, whether a
+            callback has ended training early.
     """
     def __init__(self, run, history, epochs, others=(), memories=None, state=None):
         super().__init__()
-        self.run, self.history, self.epochs, self.others = run, history, epochs, list(zip(named(c for c, _ in others), *zip(*others))) if others else []
-        self.memories, self.state, self.halted, self.written = memories or {}, {'stopped': False} | (state or {}), False, None
+        self.run, self.history, self.epochs, self.others = (
+            run,
+            history,
+            epochs,
+            list(zip(named(c for c, _ in others), *zip(*others))) if others else [],
+        )
+        self.memories, self.state, self.halted, self.written = (
+            memories or {},
+            {'stopped': False} | (state or {}),
+            False,
+            None,
+        )
         self.ended = bool(history.epochs) and history.epochs[-1] + 1 >= epochs
 
     def on_train_begin(self, logs=None):
@@ -278,12 +373,19 @@ class Keeper(keras.callbacks.Callback):
         self.history.add(epoch, logs or {})
         self.state['stopped'] = bool(self.model.stop_training) and epoch + 1 < self.epochs
         self.ended = self.state['stopped'] or epoch + 1 >= self.epochs
-        if self.ended or (epoch + 1) % self.run.every == 0 or requested(self.run.stop_signals): self.write()
+        if self.ended or (epoch + 1) % self.run.every == 0 or requested(self.run.stop_signals):
+            self.write()
 
     def write(self, finished=False):
         """Write a checkpoint."""
-        arrays, memories = [], {name: changed(memory_of(callback), before) for name, callback, before in self.others}
-        state = self.state | state_of(self.model) | dict(finished=finished, memories=pack(memories, arrays := []))
+        arrays, memories = [], {
+            name: changed(memory_of(callback), before) for name, callback, before in self.others
+        }
+        state = (
+            self.state
+            | state_of(self.model)
+            | dict(finished=finished, memories=pack(memories, arrays := []))
+        )
         write_checkpoint(self.run.folder, self.model, self.history, state, arrays)
         self.written = self.history.epochs[-1]
 
@@ -291,7 +393,8 @@ class Keeper(keras.callbacks.Callback):
         """What the signal's event does."""
         self.halted = self.model.stop_training = True
         if not set(self.run.stop_on) <= {'on_epoch_end', 'on_train_end'}: raise _Halted
-        if self.history.epochs and self.written != self.history.epochs[-1]: self.write()  # the signal came between the two callbacks
+        # the signal came between the two callbacks
+        if self.history.epochs and self.written != self.history.epochs[-1]: self.write()
 
 def named(callbacks):
     """Names of callbacks, one for each: their classes, counted."""
@@ -302,68 +405,135 @@ def named(callbacks):
         names.append(f'{name} {seen[name]}')
     return names
 
-# %% ../../nbs/training/resume.md #e198b3c8
+# %% ../../nbs/training/resume.md #263aac1f
 class ResumableRun:
     """A training that can be stopped and killed, and goes on.
 
     Args:
-        folder: where the checkpoint is; it belongs to this training alone, and folders `epoch-00000` and `new-0` in it are deleted. It is made, but
+        folder: where the checkpoint is; it belongs to this training alone, and folders
+            `epoch-00000` and `new-0` in it are deleted. It is made, but
             not the folder that it lies in.
         seed: what the random numbers and the order of arrays depend on, together with the epoch.
-        every: epochs between two checkpoints; the last one, and the one after which training is stopped, are always kept.
-        stop_on: at which event a signal stops training. Anything but `'on_epoch_end'` is faster, but the epoch is lost.
-        stop_signals: the signals. A second one stops at once; what is lost then is the epoch that runs.
+        every: epochs between two checkpoints; the last one, and the one after which training is
+            stopped, are always kept.
+        stop_on: at which event a signal stops training. Anything but `'on_epoch_end'` is faster,
+            but the epoch is lost.
+        stop_signals: the signals. A second one stops at once; what is lost then is the epoch that
+            runs.
         exit_func: what is called when training was stopped and everything is written.
 
     Raises:
         FileNotFoundError: the folder to make it in is missing.
         ValueError: an argument is wrong.
     """
-    def __init__(self, folder, seed=0, every=1, stop_on='on_epoch_end', stop_signals=(signal.SIGTERM, signal.SIGINT), exit_func=soft_exit):
-        self.folder, self.seed, self.every = in_folder(folder, 'folder'), whole('seed', seed, 0), whole('every', every)
-        if not self.folder.name or self.folder.exists() and not self.folder.is_dir(): raise ValueError(f'folder={str(folder)!r}: a folder is expected')
-        if not callable(exit_func): raise ValueError(f'exit_func={exit_func!r}: a function without arguments is expected')
-        self.stop_on, self.stop_signals, self.exit_func = known_events(stop_on), known_signals(stop_signals), exit_func
+    def __init__(
+        self,
+        folder,
+        seed=0,
+        every=1,
+        stop_on='on_epoch_end',
+        stop_signals=(signal.SIGTERM, signal.SIGINT),
+        exit_func=soft_exit,
+    ):
+        self.folder, self.seed, self.every = (
+            require_parent_dir(folder, 'folder'),
+            check_int('seed', seed, 0),
+            check_int('every', every),
+        )
+        if not self.folder.name or self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f'folder={str(folder)!r}: a folder is expected')
+        if not callable(exit_func):
+            raise ValueError(f'exit_func={exit_func!r}: a function without arguments is expected')
+        self.stop_on, self.stop_signals, self.exit_func = (
+            known_events(stop_on),
+            known_signals(stop_signals),
+            exit_func,
+        )
 
-    def fit(self, model, x, y=None, sample_weight=None, *, batch_size=None, epochs=1, shuffle=True, callbacks=(), **kwargs):
+    def fit(
+        self,
+        model,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        batch_size=None,
+        epochs=1,
+        shuffle=True,
+        callbacks=(),
+        **kwargs
+    ):
         """Train, or train on.
 
         Args:
-            model: built and compiled, the same each time; what it has learned meanwhile is in the folder.
-            x, y, sample_weight, batch_size, shuffle: as of `fit`: a loader, or arrays. What a loader gives has to be a function of its `epoch`, as with
-                `SegDataLoader`. A `tf.data.Dataset` must not shuffle, or goes on with another order. On JAX a loader with more than one worker does, too: Keras
+            model: built and compiled, the same each time; what it has learned meanwhile is in the
+                folder.
+            x, y, sample_weight, batch_size, shuffle: as of `fit`: a loader, or arrays. What a
+                loader gives has to be a function of its `epoch`, as with
+                `SegDataLoader`. A `tf.data.Dataset` must not shuffle, or goes on with another
+                    order. On JAX a loader with more than one worker does, too: Keras
                 takes batches from it before the first epoch.
             epochs: how many in all, those before a stop included.
-            callbacks: they go on with what they remember, each found again by its class. A `CSVLogger` needs `append=True`.
+            callbacks: they go on with what they remember, each found again by its class. A
+                `CSVLogger` needs `append=True`.
             kwargs: further arguments of `fit`.
 
         Returns:
-            `KerasHistory` of all epochs. A training that is through is not trained again: the model gets its weights, those that `restore_best_weights` has
-            chosen. If it has made all its epochs, more `epochs` let it go on from there; one that a callback has ended remains ended.
+            `KerasHistory` of all epochs. A training that is through is not trained again: the model
+                gets its weights, those that `restore_best_weights` has
+            chosen. If it has made all its epochs, more `epochs` let it go on from there; one that a
+            callback has ended remains ended.
 
-        What the folder holds wins: the learning rate, and the seed of the loader. The loss, the data and the settings of callbacks
+        What the folder holds wins: the learning rate, and the seed of the loader. The loss, the
+        data and the settings of callbacks
         may be others than before.
 
         Raises:
             SystemExit, TrainingStopped: a signal has come, see `soft_exit`.
             RuntimeError: another program trains in this folder; or this is not the main thread.
-            ValueError: the model is not ready, an argument can't be used here, or the folder belongs to another network.
+            ValueError: the model is not ready, an argument can't be used here, or the folder
+                belongs to another model.
         """
-        if not getattr(model, 'built', False): raise ValueError('the model is not built: give it an Input, or call it once')
-        if not hasattr(getattr(model, 'optimizer', None), 'build'): raise ValueError('the model is not compiled, or with an optimizer of `legacy`: compile it')
-        for name, remedy in dict(initial_epoch='the folder tells it', validation_split='give validation_data', steps_per_epoch="Keras would go on "
-                                 "in the middle of the data: give a loader of as many batches").items():
+        if not getattr(model, 'built', False):
+            raise ValueError('the model is not built: give it an Input, or call it once')
+        if not hasattr(getattr(model, 'optimizer', None), 'build'):
+            raise ValueError(
+                'the model is not compiled, or with an optimizer of `legacy`: compile it'
+            )
+        for name, remedy in dict(
+            initial_epoch='the folder tells it',
+            validation_split='give validation_data',
+            steps_per_epoch=(
+                "Keras would go on in the middle of the data: give a loader of as many batches"
+            ),
+        ).items():
             if kwargs.get(name): raise ValueError(f'{name}: leave it out; {remedy}')
-        if isinstance(x, Iterator): raise ValueError(f'x={x!r}: a generator can not be set to an epoch; a loader such as SegDataLoader, or arrays, are expected')
-        if not are_arrays(x) and (y is not None or sample_weight is not None or batch_size is not None):
-            raise ValueError(f'y, sample_weight and batch_size go with arrays, not with x={type(x).__name__}; a loader gives them itself')
-        if y is None and sample_weight is not None: raise ValueError('sample_weight without y: give y, too')
+        if isinstance(x, Iterator):
+            raise ValueError(
+                f'x={x!r}: a generator can not be set to an epoch; a loader such as SegDataLoader,'
+                ' or arrays, are expected'
+            )
+        if not are_arrays(x) and (
+            y is not None or sample_weight is not None or batch_size is not None
+        ):
+            raise ValueError(
+                f'y, sample_weight and batch_size go with arrays, not with x={type(x).__name__}; a'
+                ' loader gives them itself'
+            )
+        if y is None and sample_weight is not None:
+            raise ValueError('sample_weight without y: give y, too')
         if are_arrays(x):
             parts = tuple(part for part in (x, y, sample_weight) if part is not None)
             x, shuffle = ArrayBatches(parts, batch_size or 32, shuffle, self.seed), False
-        callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or ())
+        callbacks = (
+            [callbacks]
+            if isinstance(callbacks, keras.callbacks.Callback)
+            else list(callbacks or ())
+        )
         with _alone(self.folder), caught(self.stop_signals, self.stop_on):
-            return self._fit(model, x, whole('epochs', epochs), callbacks, dict(kwargs, shuffle=shuffle))
+            return self._fit(
+                model, x, check_int('epochs', epochs), callbacks, dict(kwargs, shuffle=shuffle)
+            )
 
     def _fit(self, model, data, epochs, callbacks, options):
         history, state, arrays, path = KerasHistory(), {}, [], newest_checkpoint(self.folder)
@@ -371,19 +541,40 @@ class ResumableRun:
         if path: history, state, arrays = read_checkpoint(path, model)
         done = history.epochs[-1] + 1 if history.epochs else 0
         if state.get('finished') and (state['stopped'] or done >= epochs):
-            say(f"{self.folder}: this training is through, after {done} epochs{', when a callback stopped it' * state['stopped']}")
+            say(
+                f"{self.folder}: this training is through, after {done}"
+                f" epochs{', when a callback stopped it' * state['stopped']}"
+            )
             return history
         if path: say(f'{self.folder}: going on after {done} epochs')
-        if state.get('stopped') and not state.get('finished'): epochs = done  # killed after its last epoch
+        # killed after its last epoch
+        if state.get('stopped') and not state.get('finished'): epochs = done
         if state.get('seed') is not None and hasattr(data, 'seed'): data.seed = state['seed']
-        keeper = Keeper(self, history, epochs, list(zip(callbacks, memories)), unpack(state.get('memories', {'dict': {}}), arrays),
-                        dict(stopped=state.get('stopped', False), seed=getattr(data, 'seed', None)))
+        keeper = Keeper(
+            self,
+            history,
+            epochs,
+            list(zip(callbacks, memories)),
+            unpack(state.get('memories', {'dict': {}}), arrays),
+            dict(stopped=state.get('stopped', False), seed=getattr(data, 'seed', None)),
+        )
         if hasattr(data, 'epoch'): data.epoch = done
-        further = [options.get('validation_data'), *(callback.data for callback in callbacks if isinstance(callback, TestSetCallback))]
+        further = [
+            options.get('validation_data'),
+            *(callback.data for callback in callbacks if isinstance(callback, TestSetCallback)),
+        ]
         seeds = EpochSeeds(self.seed, data, *further)
         stopper = DoOnKill(self.stop_on, keeper.halt, self.stop_signals)
-        try: model.fit(data, epochs=max(epochs, done), initial_epoch=done, callbacks=[seeds, *callbacks, keeper, stopper], **options)
-        except _Halted: pass
+        try:
+            model.fit(
+                data,
+                epochs=max(epochs, done),
+                initial_epoch=done,
+                callbacks=[seeds, *callbacks, keeper, stopper],
+                **options
+            )
+        except _Halted:
+            pass
         if keeper.ended: keeper.write(finished=True)
         if keeper.halted or requested(self.stop_signals):
             forget_request()
@@ -394,11 +585,17 @@ class ResumableRun:
 
 @contextmanager
 def _alone(folder):
-    """Nobody else trains in this folder meanwhile; where the system has no locks for files, nothing is done."""
+    """Nobody else trains in this folder meanwhile; where the system has no locks for files, nothing
+    is done."""
     try: import fcntl
     except ModuleNotFoundError: fcntl = None
     folder.mkdir(exist_ok=True)
     with open(folder / 'lock', 'w') as file:
-        try: fcntl and fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError: raise RuntimeError(f'folder={str(folder)!r}: another program trains in it; wait for its end, or take another folder') from None
+        try:
+            fcntl and fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(
+                f'folder={str(folder)!r}: another program trains in it; wait for its end, or take'
+                ' another folder'
+            ) from None
         yield

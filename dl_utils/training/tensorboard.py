@@ -1,4 +1,4 @@
-"""One `with` around training: TensorBoard runs while it lasts, shows the curves, the graph and what the network predicts, and is gone afterwards.
+"""One `with` around training: TensorBoard runs while it lasts, shows the curves, the graph and what the model predicts, and is gone afterwards.
 
 Docs: https://nikitashubin.github.io/dl_utils/training/tensorboard.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/training/tensorboard.html.md"""
 # %% auto #0
 __all__ = ['free_port', 'Server', 'PredictionImages', 'TensorBoardContext', 'show_inline']
 
-# %% ../../nbs/training/tensorboard.md #837d105e
+# %% ../../nbs/training/tensorboard.md #9891ce31
 import os
 import re
 import shlex
@@ -19,12 +19,12 @@ import time
 import weakref
 from pathlib import Path
 
-from ..checks import whole
-from ..data import show_masks
-from ..keras_module import keras, need
+from ..utils import check_int
+from ..plotting import show_masks
+from ..keras_module import import_optional, keras
 from .history import in_notebook
 
-# %% ../../nbs/training/tensorboard.md #8595b2aa
+# %% ../../nbs/training/tensorboard.md #cbe14b1b
 def free_port(port, host='localhost', tries=100):
     """The first port from `port` on that nobody listens to.
 
@@ -40,20 +40,30 @@ def free_port(port, host='localhost', tries=100):
         OSError: all of them are taken, or the host is not this machine.
         ValueError: it is no number of a port.
     """
-    if whole('port', port) > 65535: raise ValueError(f'port={port}: a number from 1 to 65535 is expected')
+    if check_int('port', port) > 65535:
+        raise ValueError(f'port={port}: a number from 1 to 65535 is expected')
     last, family = min(port + tries, 65536), socket.AF_INET6 if ':' in host else socket.AF_INET
     for candidate in range(port, last):
         with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
-            try: probe.bind((host, candidate))
-            except PermissionError: continue  # below 1024
+            # one that was closed a moment ago is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except PermissionError:
+                continue  # below 1024
             except OSError as error:
-                if error.errno in (98, 48, 10048): continue  # taken: Linux, macOS, Windows
-                raise OSError(f'host={host!r}: {error.strerror}; a name or address of this machine is expected') from None
+                if error.errno in (98, 48, 10048):
+                    continue  # taken: Linux, macOS, Windows
+                raise OSError(
+                    f'host={host!r}: {error.strerror}; a name or address of this machine is'
+                    ' expected'
+                ) from None
             return candidate
-    raise OSError(f'ports {port} to {last - 1} are all taken; end a server, or begin elsewhere: port={last}')
+    raise OSError(
+        f'ports {port} to {last - 1} are all taken; end a server, or begin elsewhere: port={last}'
+    )
 
-# %% ../../nbs/training/tensorboard.md #a86b3036
+# %% ../../nbs/training/tensorboard.md #26734d4b
 _SERVER = """
 import os, select, signal, threading
 def watch(parent=os.getppid()):
@@ -82,19 +92,40 @@ class Server:
     """
     def __init__(self, log_dir, port=6006, host='localhost', bind_all=False, patience=120):
         where = ['--bind_all'] if bind_all else ['--host', host]
-        environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'TF_CPP_MIN_LOG_LEVEL': '3'}  # the GPU is for training
+        # the GPU is for training
+        environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '-1', 'TF_CPP_MIN_LOG_LEVEL': '3'}
         while True:
             self.port = port = free_port(port, '' if bind_all else host)
             self.said = tempfile.TemporaryFile('w+')
-            self.process = subprocess.Popen([sys.executable, '-P', '-c', _SERVER, f'--logdir={log_dir}', '--port', str(port), *where], stdin=subprocess.PIPE,
-                                            stdout=self.said, stderr=self.said, env=environment, start_new_session=True)  # Ctrl+C is not for it
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    '-P',
+                    '-c',
+                    _SERVER,
+                    f'--logdir={log_dir}',
+                    '--port',
+                    str(port),
+                    *where,
+                ],
+                stdin=subprocess.PIPE,
+                # Ctrl+C is not for it
+                stdout=self.said,
+                stderr=self.said,
+                env=environment,
+                start_new_session=True,
+            )
             self.stop = weakref.finalize(self, _end, self.process, self.said)
             answer = self._wait(patience)
             if url := re.search(r' at (http://\S+)', answer):
                 self.url = url[1].replace('0.0.0.0', 'localhost')
                 return
             self.stop()
-            if 'already in use' not in answer: raise RuntimeError(f'TensorBoard does not start: {answer.strip()[-1000:] or f"no answer for {patience} seconds"}')
+            if 'already in use' not in answer:
+                raise RuntimeError(
+                    'TensorBoard does not start:'
+                    f' {answer.strip()[-1000:] or f"no answer for {patience} seconds"}'
+                )
             port += 1  # somebody was faster
 
     def _wait(self, patience):
@@ -102,7 +133,8 @@ class Server:
         while True:
             self.said.seek(0)
             text = self.said.read()
-            if ' at http://' in text or self.process.poll() is not None or time.monotonic() > until: return text
+            if ' at http://' in text or self.process.poll() is not None or time.monotonic() > until:
+                return text
             time.sleep(.05)
 
 def _end(process, said):
@@ -113,38 +145,53 @@ def _end(process, said):
         process.wait()
     said.close()
 
-# %% ../../nbs/training/tensorboard.md #e9ea2fb7
+# %% ../../nbs/training/tensorboard.md #c645b769
 class PredictionImages(keras.callbacks.Callback):
-    """Write pictures with their masks and what the network makes of them, for TensorBoard's page of images.
+    """Write images with their masks and what the model makes of them, for TensorBoard's page of
+    images.
 
     Args:
         log_dir: folder for the logs.
-        pictures: float RGB in [0, 1], `(n, height, width, 3)`.
+        images: float RGB in [0, 1], `(n, height, width, 3)`.
         masks: one-hot or in [0, 1], `(n, height, width, classes)`; None if there are none.
         every: epochs between two of them.
         class_names: for the legend.
     """
-    def __init__(self, log_dir, pictures, masks=None, every=1, class_names=None):
+    def __init__(self, log_dir, images, masks=None, every=1, class_names=None):
         super().__init__()
-        self.log_dir, self.pictures, self.truth = Path(log_dir), pictures, {} if masks is None else dict(truth=masks)
-        self.every, self.class_names, self.writer = whole('every', every), class_names, None
+        self.log_dir, self.images, self.truth = (
+            Path(log_dir),
+            images,
+            {} if masks is None else dict(truth=masks),
+        )
+        self.every, self.class_names, self.writer = check_int('every', every), class_names, None
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch % self.every: return
         import io
 
         import matplotlib.pyplot as plt
-        tf, content = need('tensorflow', 'TensorBoard'), io.BytesIO()
-        figure = show_masks(self.pictures, self.class_names, **self.truth, prediction=self.model.predict(self.pictures, verbose=0))
+        tf, content = import_optional('tensorflow', 'TensorBoard'), io.BytesIO()
+        figure = show_masks(
+            self.images,
+            self.class_names,
+            **self.truth,
+            prediction=self.model.predict(self.images, verbose=0)
+        )
         figure.savefig(content, format='png', dpi=80)
         plt.close(figure)
-        self.writer = self.writer or tf.summary.create_file_writer(str(self.log_dir / 'predictions'))
-        with self.writer.as_default(): tf.summary.image('predictions', tf.io.decode_png(content.getvalue())[None, ..., :3], step=epoch)
+        self.writer = self.writer or tf.summary.create_file_writer(
+            str(self.log_dir / 'predictions')
+        )
+        with self.writer.as_default():
+            tf.summary.image(
+                'predictions', tf.io.decode_png(content.getvalue())[None, ..., :3], step=epoch
+            )
         self.writer.flush()
 
-# %% ../../nbs/training/tensorboard.md #d8988561
+# %% ../../nbs/training/tensorboard.md #4de5a2f1
 class _Together(keras.callbacks.TensorBoard):
-    """Keras' callback, and the pictures."""
+    """Keras' callback, and the images."""
     def __init__(self, images, **kwargs):
         super().__init__(**kwargs)
         self.images = images
@@ -157,21 +204,25 @@ class _Together(keras.callbacks.TensorBoard):
         super().on_epoch_end(epoch, logs)
         self.images.on_epoch_end(epoch, logs)
 
-# %% ../../nbs/training/tensorboard.md #379af5af
+# %% ../../nbs/training/tensorboard.md #883385cd
 class TensorBoardContext:
     """TensorBoard, while training lasts.
 
     Args:
-        log_dir: folder for the logs, made if need be; or a Keras `TensorBoard` callback, whose folder it will be.
-        images: pictures to predict, float RGB in [0, 1] `(n, height, width, 3)`, or a tuple of these and their masks `(n, height, width, classes)`.
+        log_dir: folder for the logs, made if need be; or a Keras `TensorBoard` callback, whose
+            folder it will be.
+        images: images to predict, float RGB in [0, 1] `(n, height, width, 3)`, or a tuple of these
+            and their masks `(n, height, width, classes)`.
         port: of the server; if it is taken, the next free one.
         host: name or address of this machine on which it can be reached.
-        bind_all: on all of them: anyone on the network can read the logs then.
+        bind_all: on all of them: anyone on the model can read the logs then.
         inline: show it below the cell, in Jupyter and Colab.
         kwargs: further arguments of `keras.callbacks.TensorBoard`.
 
-    `with` it gives the Keras callback for `fit`. The address is printed, and kept as `url`. At its end the server is stopped, and the command is
-    printed that starts it again. Without `with`, `start()` returns the address, `callback` is the callback, and `stop()` ends it; the end of the
+    `with` it gives the Keras callback for `fit`. The address is printed, and kept as `url`. At its
+    end the server is stopped, and the command is
+    printed that starts it again. Without `with`, `start()` returns the address, `callback` is the
+    callback, and `stop()` ends it; the end of the
     program does, too, but prints nothing.
 
     Raises:
@@ -179,18 +230,52 @@ class TensorBoardContext:
         OSError: no port is free, or `log_dir` can't be made.
         ValueError: an argument is wrong.
     """
-    def __init__(self, log_dir='logs', images=None, port=6006, host='localhost', bind_all=False, inline=True, **kwargs):
-        need('tensorboard', 'TensorBoardContext')
-        if whole('port', port) > 65535: raise ValueError(f'port={port}: a number from 1 to 65535 is expected')
-        if not host or not isinstance(host, str): raise ValueError(f"host={host!r}: a name or address of this machine is expected, such as 'localhost'")
+    def __init__(
+        self,
+        log_dir='logs',
+        images=None,
+        port=6006,
+        host='localhost',
+        bind_all=False,
+        inline=True,
+        **kwargs
+    ):
+        import_optional('tensorboard', 'TensorBoardContext')
+        if check_int('port', port) > 65535:
+            raise ValueError(f'port={port}: a number from 1 to 65535 is expected')
+        if not host or not isinstance(host, str):
+            raise ValueError(
+                f"host={host!r}: a name or address of this machine is expected, such as 'localhost'"
+            )
         if isinstance(log_dir, keras.callbacks.TensorBoard):
-            if images is not None or kwargs: raise ValueError('a callback that is there keeps its settings: give images and the like with a folder instead')
+            if images is not None or kwargs:
+                raise ValueError(
+                    'a callback that is there keeps its settings: give images and the like with a'
+                    ' folder instead'
+                )
             self.callback, log_dir = log_dir, log_dir.log_dir
         else:
             log_dir = Path(log_dir).expanduser()
-            pictures = None if images is None else PredictionImages(log_dir, *(images if isinstance(images, tuple) else (images,)))
-            self.callback = _Together(pictures, log_dir=str(log_dir), **kwargs) if pictures else keras.callbacks.TensorBoard(str(log_dir), **kwargs)
-        self.log_dir, self.port, self.host, self.bind_all, self.inline, self.server = Path(log_dir), port, host, bind_all, inline, None
+            images = (
+                None
+                if images is None
+                else PredictionImages(
+                    log_dir, *(images if isinstance(images, tuple) else (images,))
+                )
+            )
+            self.callback = (
+                _Together(images, log_dir=str(log_dir), **kwargs)
+                if images
+                else keras.callbacks.TensorBoard(str(log_dir), **kwargs)
+            )
+        self.log_dir, self.port, self.host, self.bind_all, self.inline, self.server = (
+            Path(log_dir),
+            port,
+            host,
+            bind_all,
+            inline,
+            None,
+        )
         self.log_dir.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -205,7 +290,7 @@ class TensorBoardContext:
         moved = f' (port {self.port} is taken)' if self.server.port != self.port else ''
         print(f'TensorBoard: {self.url}{moved}', flush=True)
         if self.bind_all or self.host not in ('localhost', '127.0.0.1', '::1'):
-            print('Anyone on the network who can reach this machine can read it.', flush=True)
+            print('Anyone on the model who can reach this machine can read it.', flush=True)
         if self.inline and in_notebook(): show_inline(self.server.port, self.url)
         return self.url
 
@@ -214,7 +299,11 @@ class TensorBoardContext:
         if not self.server: return
         self.server.stop()
         self.server = None
-        print(f'TensorBoard was stopped. To look again: tensorboard --logdir {shlex.quote(str(self.log_dir.absolute()))}', flush=True)
+        print(
+            'TensorBoard was stopped. To look again: tensorboard --logdir'
+            f' {shlex.quote(str(self.log_dir.absolute()))}',
+            flush=True,
+        )
 
     def __enter__(self):
         self.start()
@@ -224,6 +313,9 @@ class TensorBoardContext:
 
 def show_inline(port, url, height=800):
     """Show a page of this machine below the cell of a notebook."""
-    if 'google.colab' in sys.modules: return sys.modules['google.colab'].output.serve_kernel_port_as_iframe(port, height=str(height))
+    if 'google.colab' in sys.modules:
+        return sys.modules['google.colab'].output.serve_kernel_port_as_iframe(
+            port, height=str(height)
+        )
     from IPython.display import IFrame, display
     display(IFrame(url, '100%', height))

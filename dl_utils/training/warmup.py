@@ -7,14 +7,14 @@ Docs: https://nikitashubin.github.io/dl_utils/training/warmup.html.md"""
 # %% auto #0
 __all__ = ['plain_rate', 'set_rate', 'Warmup']
 
-# %% ../../nbs/training/warmup.md #392887bf
+# %% ../../nbs/training/warmup.md #8d722bd3
 import numpy as np
 
-from ..checks import whole
-from ..keras_module import keras, known
+from ..utils import check_int
+from ..keras_module import concrete_value, keras
 from .recompile import bring_home, inner_of, rate_of
 
-# %% ../../nbs/training/warmup.md #4f4c537c
+# %% ../../nbs/training/warmup.md #b06f620d
 def plain_rate(optimizer, part):
     """The learning rate of an optimizer, if it is a number that can be set.
 
@@ -30,8 +30,12 @@ def plain_rate(optimizer, part):
     """
     rate = rate_of(optimizer)
     if not isinstance(rate, float):
-        raise ValueError(f"{part} sets the learning rate, but this optimizer computes it by {type(rate).__name__}: build the optimizer with a number, such as "
-                         f"{type(inner_of(optimizer)).__name__}(1e-3); for a schedule add keras.callbacks.LearningRateScheduler, which sets {part}'s target")
+        raise ValueError(
+            f"{part} sets the learning rate, but this optimizer computes it by"
+            f" {type(rate).__name__}: build the optimizer with a number, such as"
+            f" {type(inner_of(optimizer)).__name__}(1e-3); for a schedule add"
+            f" keras.callbacks.LearningRateScheduler, which sets {part}'s target"
+        )
     return rate
 
 def set_rate(model, rate):
@@ -39,49 +43,68 @@ def set_rate(model, rate):
     bring_home(model)
     model.optimizer.learning_rate = rate
 
-# %% ../../nbs/training/warmup.md #2b6704d0
+# %% ../../nbs/training/warmup.md #2ae676b5
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate linearly from 0 to its target.
 
     Args:
         steps: how many of the optimizer's steps it takes; step `steps` is the first at the target.
 
-    The target is the optimizer's learning rate, which other callbacks may change at any time; between batches it is in its place. What was used for the
-    last batch is put into the logs as `learning_rate`. Place it before callbacks that save the optimizer in the middle of an
-    epoch, and behind those that log the rate, too: what the last one writes stays. With `steps_per_execution` the rate changes once in each execution.
-    Keras' `BackupAndRestore` doesn't save what `restart` began: restored in the middle of a second warm-up, training goes on at the full rate.
+    The target is the optimizer's learning rate, which other callbacks may change at any time;
+    between batches it is in its place. What was used for the
+    last batch is put into the logs as `learning_rate`. Place it before callbacks that save the
+    optimizer in the middle of an
+    epoch, and behind those that log the rate, too: what the last one writes stays. With
+    `steps_per_execution` the rate changes once in each execution.
+    Keras' `BackupAndRestore` doesn't save what `restart` began: restored in the middle of a second
+    warm-up, training goes on at the full rate.
     `dl_utils.training.resume.ResumableRun` saves it.
 
     Raises:
-        ValueError: `steps` is not a whole number from 1 on; or, when training begins, the learning rate is a schedule.
+        ValueError: `steps` is not a whole number from 1 on; or, when training begins, the learning
+            rate is a schedule.
 
     Paper: Goyal et al., "Accurate, large minibatch SGD", 2017.
     """
     def __init__(self, steps=10000):
         super().__init__()
-        self.steps = whole('steps', steps)
-        self.counted, self.batches, self.start, self.begun, self.target, self.used = 0, 0, 0, 0, None, None
+        self.steps = check_int('steps', steps)
+        self.counted, self.batches, self.start, self.begun, self.target, self.used = (
+            0,
+            0,
+            0,
+            0,
+            None,
+            None,
+        )
 
     def restart(self):
         """Begin again from 0 with the next batch."""
         self.start = 0 if self.model is None else self.step
 
     def on_train_begin(self, logs=None):
-        rate, note = plain_rate(self.model.optimizer, 'Warmup'), vars(self.model.optimizer).get('_warmup')
-        if note and np.isclose(rate, note['used']): set_rate(self.model, note['target'])  # the last training was interrupted within a batch
+        rate, note = plain_rate(self.model.optimizer, 'Warmup'), vars(self.model.optimizer).get(
+            '_warmup'
+        )
+        # the last training was interrupted within a batch
+        if note and np.isclose(rate, note['used']): set_rate(self.model, note['target'])
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.batches, self.counted = 0, int(known(self.model.optimizer.iterations))
-        self.start = min(self.start, self.counted)  # an optimizer that is new, or that left out steps whose gradients were infinite
+        self.batches, self.counted = 0, int(concrete_value(self.model.optimizer.iterations))
+        # an optimizer that is new, or that left out steps whose gradients were infinite
+        self.start = min(self.start, self.counted)
 
     @property
     def step(self):
         """Steps that the optimizer has made."""
-        return self.counted + self.batches // (getattr(inner_of(self.model.optimizer), 'gradient_accumulation_steps', None) or 1)
+        return self.counted + self.batches // (
+            getattr(inner_of(self.model.optimizer), 'gradient_accumulation_steps', None) or 1
+        )
 
     def on_train_batch_begin(self, batch, logs=None):
         self.begun, self.used, n = batch, None, self.step - self.start + 1
-        if not self.batches or n <= self.steps: self.target = plain_rate(self.model.optimizer, 'Warmup')
+        if not self.batches or n <= self.steps:
+            self.target = plain_rate(self.model.optimizer, 'Warmup')
         if n > self.steps: return
         self.used = self.target * n / self.steps
         vars(self.model.optimizer)['_warmup'] = dict(target=self.target, used=self.used)

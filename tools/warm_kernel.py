@@ -1,0 +1,87 @@
+"""Jupyter kernels that start with TensorFlow imported already.
+
+    python tools/warm_kernel.py serve SOCKET [MODULE ...]     import the modules once, then fork a kernel for each caller
+    python tools/warm_kernel.py start SOCKET ARGUMENT ...     ask for one with these arguments, and stand for it until it ends
+
+Importing TensorFlow and Keras takes longer than most notebooks. The server imports them before anything runs in them, when
+a fork is still safe: no thread and no device exists yet. A kernel is a fork: a process of its own, with the environment,
+the folder and the files of its caller; `dl_utils` is not imported yet. Linux and macOS.
+"""
+import importlib, json, os, select, signal, socket, sys, threading
+
+
+def serve(path, modules):
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # matplotlib reads it when it is imported
+    for module in [*modules, "ipykernel.kernelapp"]: importlib.import_module(module)
+    os.environ.pop("MPLBACKEND")
+    for thread in threading.enumerate(): assert thread is threading.main_thread(), f"{thread} would be lost in a fork"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    owner = os.getppid()
+    server.settimeout(1)
+    while os.getppid() == owner:  # ends with whoever started it
+        try: connection, _ = server.accept()
+        except TimeoutError: continue
+        if os.fork() == 0:
+            server.close()
+            connection.setblocking(True)
+            return attend(connection)
+        connection.close()
+        while True:  # attendants of kernels that have ended
+            try:
+                if not os.waitpid(-1, os.WNOHANG)[0]: break
+            except ChildProcessError: break
+
+
+def attend(connection):
+    """Fork the kernel; tell its caller when it ends and by what, and end it when the caller is gone."""
+    message, files, *_ = socket.recv_fds(connection, 1 << 20, 3)
+    while not message.endswith(b"\n"): message += connection.recv(1 << 20)
+    order = json.loads(message)
+    kernel = os.fork()
+    if kernel == 0: return run(connection, files, order)
+    for file in files: os.close(file)
+    connection.sendall(f"{kernel}\n".encode())
+    status = None
+    while status is None:
+        if select.select([connection], [], [], .05)[0]:  # nothing is ever sent here: the caller's end is closed
+            os.kill(kernel, signal.SIGKILL)
+            os.waitpid(kernel, 0)
+            os._exit(0)
+        ended, code = os.waitpid(kernel, os.WNOHANG)
+        if ended: status = os.waitstatus_to_exitcode(code)
+    connection.sendall(f"{status}\n".encode())
+    os._exit(0)
+
+
+def run(connection, files, order):
+    connection.close()
+    for target, file in enumerate(files): os.dup2(file, target)
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    sys.path[:] = order["path"]
+    sys.argv[:] = ["ipykernel_launcher", *order["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from ipykernel.kernelapp import IPKernelApp
+    IPKernelApp.launch_instance()
+
+
+def start(path, *arguments):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    order = dict(env=dict(os.environ), cwd=os.getcwd(), arguments=arguments,
+                 path=["", *os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path[1:]])
+    socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [0, 1, 2])
+    answer = connection.makefile()
+    kernel = int(answer.readline())
+    for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, lambda number, _: os.kill(kernel, number))
+    code = answer.readline()
+    if not code: os.kill(kernel, signal.SIGKILL)  # the server was killed
+    os._exit(int(code) if code and int(code) >= 0 else 1)
+
+
+if __name__ == "__main__":
+    command, socket_path, *rest = sys.argv[1:]
+    serve(socket_path, rest) if command == "serve" else start(socket_path, *rest)
