@@ -5,8 +5,9 @@
 #                   NUM_CLASSES  1 is one foreground class             (found from the masks)
 #                   BACKBONE     a model of Keras Applications       (MobileNetV2)
 #                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
-# make test       every notebook and every test (about 40 minutes)
-# make test-all   the same with the slow cells, and the benchmarks
+# make quick NB=training/warmup   one notebook, in its main flavour; without NB, all that your uncommitted change touches
+# make test       every notebook and every test (about 20 minutes)
+# make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
 # make docs | colab | bench | clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -17,13 +18,16 @@ SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 
 export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
 
-.PHONY: demo test test-all docs colab bench build clean
+.PHONY: demo quick test test-all docs colab bench build clean
 .DEFAULT_GOAL := build
 
 build: dl_utils/_modidx.py README.md
 
 demo: build
 	@$(RUN) tools/notebooks.py demo
+
+quick: build
+	@$(RUN) tools/notebooks.py quick $(NB)
 
 test: build
 	@$(RUN) -m pytest -n 2 -m "not slow"

@@ -1,6 +1,7 @@
 """What is committed is what the notebooks make, on any machine; and the pipeline's own promises."""
 import ast
 import filecmp
+import graphlib
 import os
 import re
 import shutil
@@ -59,12 +60,13 @@ def test_export_names_the_markdown_and_indexes_symbols(rebuilt):
 def test_a_renamed_notebook_leaves_nothing_behind(rebuilt, tmp_path):
     copy = tmp_path / "renamed"
     shutil.copytree(rebuilt, copy, symlinks=True)
-    data = copy / "nbs/data.md"
-    data.with_name("images.md").write_text(data.read_text().replace("default_exp data", "default_exp images"))
-    data.unlink()
-    subprocess.run([sys.executable, "tools/notebooks.py", "build"], cwd=copy, env=notebooks.clean_env(tmp_path), check=True)
-    assert (copy / "dl_utils/images.py").exists() and not (copy / "dl_utils/data.py").exists()
-    assert not (copy / "nbs/data.ipynb").exists()
+    layers = copy / "nbs/layers.md"
+    layers.with_name("blocks.md").write_text(layers.read_text().replace("default_exp layers", "default_exp blocks"))
+    layers.unlink()
+    command = [sys.executable, "tools/notebooks.py", "build"]
+    subprocess.run(command, cwd=copy, env=notebooks.clean_env(tmp_path), check=True)
+    assert (copy / "dl_utils/blocks.py").exists() and not (copy / "dl_utils/layers.py").exists()
+    assert not (copy / "nbs/layers.ipynb").exists()
 
 
 def test_equal_cells_get_different_ids(workshop):
@@ -137,10 +139,10 @@ def test_a_failing_cell_is_shown(workshop):
         """)
     with pytest.raises(notebooks.CellFailed) as error: notebooks.execute(md)
     line = md.read_text().splitlines().index("answer = 41") + 1
-    for part in (f"nbs/sub/broken.md:{line} ", "KERAS_MODULE=keras", "assert answer == 42", "AssertionError: not the answer"):
+    for part in (f"nbs/sub/broken.md:{line} ", "KERAS_MODULE unset", "assert answer == 42", "AssertionError: not the answer"):
         assert part in str(error.value)
     assert error.value.reason == "AssertionError: not the answer"
-    kept = nbformat.read(workshop.root / "_build/failed/keras/sub/broken.ipynb", as_version=4)
+    kept = nbformat.read(workshop.root / "_build/failed/default/sub/broken.ipynb", as_version=4)
     assert kept.cells[1].outputs[0].text == "before\n"
 
 
@@ -165,6 +167,66 @@ def test_a_warning_fails_and_flagged_cells_are_passed_over(workshop):
         """)
     with pytest.raises(notebooks.CellFailed, match="mind the gap"): notebooks.execute(md)
     with pytest.raises(notebooks.CellFailed, match="RuntimeError"): notebooks.execute(md, flags=["slow"])
+
+
+def test_trainings_are_short_in_the_tests(workshop):
+    md = workshop.write("training", """
+        # Training
+
+        ```python
+        #| short: epochs = 2
+        epochs = 40
+        ```
+
+        ```python
+        #| full
+        assert epochs == 40
+        ```
+
+        ```python
+        epochs
+        ```
+        """)
+    last = lambda **how: nbformat.read(notebooks.execute(md, **how), as_version=4).cells[-1].outputs[0].data["text/plain"]
+    assert last() == "40" and last(short=True) == "2"
+    docs = notebooks.executed(md)  # the docs show the whole training
+    assert docs.cells[-1].outputs[0].data["text/plain"] == "40" and docs.cells[1].source == "#| short: epochs = 2\nepochs = 40"
+
+
+def test_quick_finds_what_a_change_touches(rebuilt, tmp_path, monkeypatch):
+    copy = tmp_path / "changed"
+    shutil.copytree(rebuilt, copy, symlinks=True)
+    for name, path in dict(ROOT="", NBS="nbs", LIB="dl_utils").items(): monkeypatch.setattr(notebooks, name, copy / path)
+    git = ["git", "-C", copy, "-c", "user.name=test", "-c", "user.email=test"]
+    for command in ["init", "-q"], ["add", "nbs"], ["commit", "-qm", "all"]: subprocess.run([*git, *command], check=True)
+    assert notebooks.touched() == []
+    warmup = copy / "nbs/training/warmup.md"
+    warmup.write_text(warmup.read_text() + "\nMore.\n")
+    touched = notebooks.touched()
+    assert touched[0] == "training/warmup" and {"training/finetune", "keras_utils"} <= set(touched)
+    assert not {"data/masks", "models/unet"} & set(touched)
+
+
+def test_warm_kernels_are_processes_of_their_own(workshop):
+    """They have imported what they should, their own environment and folder, and end with their client."""
+    md = workshop.write("warm", """
+        # Warm
+
+        ```python
+        import os, sys
+        (sorted({'this', 'dl_utils'} & set(sys.modules)), os.getpid(), os.environ['MARK'], os.getcwd())
+        ```
+        """)
+    server = notebooks.warm_server("this")
+    assert server == notebooks.warm_server("this")
+    seen = []
+    for mark in "one", "two":
+        done = nbformat.read(notebooks.execute(md, env={"MARK": mark}, modules=("this",)), as_version=4)
+        modules, pid, marked, folder = ast.literal_eval(done.cells[1].outputs[0].data["text/plain"])
+        assert modules == ["this"] and marked == mark and not Path(folder).exists()
+        with pytest.raises(ProcessLookupError): os.kill(pid, 0)
+        seen.append(pid)
+    assert len(set(seen)) == 2
 
 
 def test_execution_keeps_outputs_and_leaves_nothing(workshop):
@@ -210,7 +272,7 @@ def test_a_demo_replaces_the_last_one_whole_or_not_at_all(workshop, monkeypatch,
         assert f"loss {epochs}.000" in capsys.readouterr().out
     before = {p.name: p.read_bytes() for p in demo.iterdir()}
     monkeypatch.setenv("EPOCHS", "three")
-    with pytest.raises(SystemExit, match="(?s)invalid literal.*_build/failed/keras.*demo/ is left as it was"): notebooks.demo()
+    with pytest.raises(SystemExit, match="(?s)invalid literal.*_build/failed/default.*demo/ is left as it was"): notebooks.demo()
     assert {p.name: p.read_bytes() for p in demo.iterdir()} == before
     assert not (workshop.root / "mine").exists() and not list(notebooks.BUILD.glob("demo-*"))
 
@@ -220,11 +282,46 @@ def test_settings_and_pyproject_tell_the_same():
     assert urls["Repository"] == f"https://github.com/{publish['user']}/{publish['repo']}"
     assert urls["Documentation"] == f"https://{publish['user'].lower()}.github.io/{publish['repo']}/"
     assert PROJECT["tool"]["nbdev"].get("branch", "main") == publish["branch"]
-    names = set(map(notebooks.name_of, notebooks.sources()))
-    assert set(notebooks.RUN["by_turns"].split()) <= names
-    assert notebooks.RUN["flavours"].split() == ["keras", "tf_keras", "tf.keras", "tfmot"]
-    quick = [flavour for _, flavour, slow in notebooks.cases() if not slow]
-    assert all(quick.count(flavour) > 10 for flavour in set(quick)) and len(set(quick)) == 4
+
+
+def test_headers_say_what_a_notebook_needs():
+    """And the first cell of one that works on tf_keras only chooses it, so that it runs wherever it is opened."""
+    extras = set(PROJECT["project"]["optional-dependencies"])
+    for md in notebooks.sources():
+        needs = notebooks.header(md)
+        assert set(needs) <= {"flavours", "keras", "extras"} and set(needs.get("extras", ())) <= extras, md
+        assert needs.get("flavours", ["tf_keras"]) == ["tf_keras"] and needs.get("keras", False) is False, md
+        code = [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
+        if needs.get("flavours"): assert "os.environ['KERAS_MODULE'] = 'tf_keras'" in code[0], md
+        if needs.get("keras") is False: assert not any("keras_module import keras" in source for source in code), md
+
+
+def test_every_notebook_runs_with_nothing_set():
+    cases = notebooks.cases()
+    originals = {notebooks.name_of(md) for md in notebooks.sources() if md == notebooks.original(md)}
+    assert {name for name, flavour, _ in cases if flavour == notebooks.DEFAULT} == originals
+    assert {name for name, _, slow in cases if slow} >= {name for name in originals if name.startswith("benchmarks/")}
+    again = {name for name, flavour, slow in cases if flavour == "tf_keras" and not slow}
+    assert {"training/warmup", "metrics", "models/unet", "data/loader"} <= again
+    assert not again & {"compression/pruning", "data/masks", "tutorials/03_training"}
+
+
+FLOORS = [["keras_module"], ["utils"], ["layers", "metrics", "plotting"], ["data", "graph", "losses"],
+          ["models", "training", "distillation", "export"], ["compression"], ["keras_utils", "tfmot_utils"]]
+
+
+def test_imports_run_one_way():
+    """A module imports from floors below its own, and from its own folder without circles."""
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    modules = [name for name in map(notebooks.name_of, notebooks.sources()) if (ROOT / f"dl_utils/{name}.py").exists()]
+    assert len(modules) > 30
+    imports = {name: notebooks.imported_by(name) & set(modules) for name in modules}
+    for name, used in imports.items():
+        room = name.split("/")[0]
+        for other in used:
+            lower = floor[other.split("/")[0]] < floor[room]
+            assert lower or other.split("/")[0] == room, f"{name} imports {other}"
+    tuple(graphlib.TopologicalSorter(imports).static_order())  # CycleError names a circle
 
 
 def test_what_make_demo_takes_is_told_everywhere():
@@ -279,7 +376,7 @@ def test_a_translation_shows_the_run_of_its_original(workshop):
         ```
         """)
     assert [cell.outputs[0].text for cell in notebooks.executed(md).cells if cell.cell_type == "code"] == ["one run\n"]
-    assert [name for name, *_ in notebooks.cases()] == ["tutorials/one"] and notebooks.flavours_of(md) == ["keras"]
+    assert [name for name, *_ in notebooks.cases()] == ["tutorials/one"]
 
 
 def test_the_site_lists_every_notebook():
@@ -331,12 +428,49 @@ def test_html_loads_nothing_from_elsewhere(workshop):
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//[^\"]+", page.read_text())
 
 
-def test_public_names_are_asserted_in_their_notebook():
-    """Every exported function and class is used in a cell that asserts something."""
-    for md in filter(notebooks.is_component, notebooks.sources()):
-        code = [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
-        lessons = "\n".join(c for c in code if "#| export" not in c and ("assert" in c or "raises" in c))
-        for cell in (c for c in code if "#| export" in c):
-            for node in ast.parse(cell).body:
-                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-                    assert re.search(rf"\b{node.name}\b", lessons), f"{md}: {node.name}"
+def lessons_of(md):
+    """The cells of a notebook that check something."""
+    code = [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
+    return [source for source in code if "#| export" not in source and re.search(r"\bassert\b|raises", source)]
+
+
+def door_names():
+    """(name, notebook) of all that the doors offer: the notebook that defines it."""
+    found = {}
+    for node in ast.walk(ast.parse((ROOT / "dl_utils/keras_utils.py").read_text())):
+        if isinstance(node, ast.ImportFrom): found |= {alias.name: node.module for alias in node.names}
+    parts = re.search(r"^_PARTS = (\{.*?\})$", (ROOT / "dl_utils/tfmot_utils.py").read_text(), re.M | re.S)[1]
+    for module, names in ast.literal_eval(parts).items(): found |= dict.fromkeys(names, module)
+    return [(name, notebooks.by_name(module.replace(".", "/"))) for name, module in sorted(found.items())]
+
+
+def test_names_at_the_doors_are_checked_in_their_notebook():
+    names = door_names()
+    assert len(names) > 80
+    for name, md in names:
+        assert any(re.search(rf"\b{name}\b", source) for source in lessons_of(md)), f"{md}: {name}"
+
+
+# public, though no module imports them and no door offers them: users meet them in a warning, an error, a result or a lesson
+MET = set()
+
+
+def test_public_names_are_wanted():
+    """A function or class is public if another module imports it, a door offers it, or a user meets it; methods aside."""
+    wanted = {name for name, _ in door_names()} | MET
+    defined = {}
+    for path in (ROOT / "dl_utils").rglob("*.py"):
+        for node in ast.walk(tree := ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom): wanted |= {alias.name for alias in node.names}
+        for node in tree.body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"): continue
+            if not any("patch_to" in ast.unparse(decorator) for decorator in node.decorator_list):
+                defined.setdefault(node.name, path)
+    assert not {name: str(path) for name, path in defined.items() if name not in wanted}
+    assert MET <= set(defined) and len(MET) < 15
+
+
+def test_style():
+    """pycodestyle, pyflakes and bugbear, over the cells of the notebooks, the tests and the tools; pyproject.toml configures them."""
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

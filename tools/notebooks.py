@@ -93,18 +93,19 @@ def clean():
 
 def export():
     """Rebuild `dl_utils/` from nothing, so that a renamed notebook leaves no module behind."""
+    from nbdev import maker
     from nbdev.config import add_init
     from nbdev.doclinks import _build_modidx
     from nbdev.export import nb_export
-    from nbdev.maker import ModuleMaker
 
-    class FromMarkdown(ModuleMaker):  # headers and cell markers name the file that is in git
+    class FromMarkdown(maker.ModuleMaker):  # headers and cell markers name the file that is in git
         def __init__(self, dest, name, nb_path, **kwargs):
             super().__init__(dest, name, Path(nb_path).with_suffix(".md"), **kwargs)
 
     os.chdir(ROOT)  # nbdev looks for its configuration from here
     os.environ.pop("IN_TEST", None)  # set, it would leave the symbol index out
     shutil.rmtree(LIB, ignore_errors=True)
+    maker.nbpath2docurl = lambda path: ""  # modules would name a page `….html.md`, which the site doesn't have
     for md in sources():
         nb_export(md.with_suffix(".ipynb"), lib_path=LIB, mod_maker=FromMarkdown)
     add_init(LIB)
@@ -193,7 +194,9 @@ def header(md):
         keras: false           knows nothing of Keras, so that one run proves it
         extras: [onnx]         the extras of pyproject.toml that it needs
     """
-    return notebook(original(md)).metadata["dl_utils"]
+    import yaml
+    _, front, _ = original(md).read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(front)["jupyter"].get("dl_utils", {})
 
 
 def cases():
@@ -302,7 +305,7 @@ def imports_of(md, flavour):
     return ("keras", *common) if flavour == DEFAULT else ()
 
 
-def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=None, short=False):
+def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=None, short=False, modules=None):
     """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs included.
 
     Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over; with `short`, trainings are short.
@@ -317,8 +320,8 @@ def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=Non
     class Client(NotebookClient):
         def create_kernel_manager(self):
             manager = super().create_kernel_manager()
-            if modules := imports_of(md, flavour):
-                command = [sys.executable, str(Path(__file__).with_name("warm_kernel.py")), "start", str(warm_server(*modules))]
+            if warm := imports_of(md, flavour) if modules is None else modules:
+                command = [sys.executable, str(Path(__file__).with_name("warm_kernel.py")), "start", str(warm_server(*warm))]
                 manager._kernel_spec = KernelSpec(argv=[*command, "-f", "{connection_file}"], display_name="warm", language="python")
             return manager
 
@@ -369,7 +372,7 @@ def failure(md, flavour, nb, error, cell=None):
     kept.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, kept)
     line = cell_lines(md, nb)[nb.cells.index(cell)]
-    shown = [f"{md.relative_to(ROOT)}:{line} (KERAS_MODULE={flavour}) failed in this cell:", "",
+    shown = [f"{md.relative_to(ROOT)}:{line} (KERAS_MODULE {'unset' if flavour == DEFAULT else flavour}) failed in this cell:", "",
              *("    " + l for l in cell.source.splitlines()), ""]
     for out in cell.get("outputs", []):
         if out.output_type == "stream": shown.append(strip_ansi(out.text.rstrip()[-2000:]))
