@@ -1,4 +1,4 @@
-"""What the tests share: programs in processes of their own, and a pipeline that works on an empty folder."""
+"""What the tests share: programs in processes of their own, a pipeline on an empty folder."""
 import subprocess
 import sys
 import textwrap

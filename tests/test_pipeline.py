@@ -27,11 +27,18 @@ def sources_of(path):
 def rebuilt(tmp_path_factory):
     """A copy of the sources alone, from which everything is made; twice."""
     copy = tmp_path_factory.mktemp("clone") / "elsewhere"
-    shutil.copytree(ROOT / "nbs", copy / "nbs", ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints"), symlinks=True)
+    shutil.copytree(
+        ROOT / "nbs",
+        copy / "nbs",
+        ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints"),
+        symlinks=True,
+    )
     shutil.copytree(ROOT / "tools", copy / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "settings.ini", "_quarto.yml"): shutil.copy(ROOT / name, copy)
     env = notebooks.clean_env(copy.parent) | {"PYTHONPATH": ""}
-    build = lambda: subprocess.run([sys.executable, "tools/notebooks.py", "build"], cwd=copy, env=env, check=True)
+    build = lambda: subprocess.run(
+        [sys.executable, "tools/notebooks.py", "build"], cwd=copy, env=env, check=True
+    )
     build()
     shutil.copytree(copy / "dl_utils", copy / "first")
     build()
@@ -40,9 +47,13 @@ def rebuilt(tmp_path_factory):
 
 def test_export_equals_what_is_committed(rebuilt):
     assert sources_of(rebuilt / "dl_utils") == sources_of(ROOT / "dl_utils")
-    same, different, missing = filecmp.cmpfiles(rebuilt / "dl_utils", ROOT / "dl_utils", sources_of(rebuilt / "dl_utils"), shallow=False)
+    same, different, missing = filecmp.cmpfiles(
+        rebuilt / "dl_utils", ROOT / "dl_utils", sources_of(rebuilt / "dl_utils"), shallow=False
+    )
     assert not different + missing
-    assert not filecmp.cmpfiles(rebuilt / "dl_utils", rebuilt / "first", sources_of(rebuilt / "first"), shallow=False)[1]
+    assert not filecmp.cmpfiles(
+        rebuilt / "dl_utils", rebuilt / "first", sources_of(rebuilt / "first"), shallow=False
+    )[1]
     assert (rebuilt / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
 
 
@@ -54,14 +65,19 @@ def test_export_names_the_markdown_and_indexes_symbols(rebuilt):
     index = {}
     exec((rebuilt / "dl_utils/_modidx.py").read_text(), index)
     assert "dl_utils.models.unet.UNet" in index["d"]["syms"]["dl_utils.models.unet"]
-    assert PROJECT["project"]["version"] == tomllib.loads((rebuilt / "pyproject.toml").read_text())["project"]["version"]
+    assert (
+        PROJECT["project"]["version"]
+        == tomllib.loads((rebuilt / "pyproject.toml").read_text())["project"]["version"]
+    )
 
 
 def test_a_renamed_notebook_leaves_nothing_behind(rebuilt, tmp_path):
     copy = tmp_path / "renamed"
     shutil.copytree(rebuilt, copy, symlinks=True)
     layers = copy / "nbs/layers.md"
-    layers.with_name("blocks.md").write_text(layers.read_text().replace("default_exp layers", "default_exp blocks"))
+    layers.with_name("blocks.md").write_text(
+        layers.read_text().replace("default_exp layers", "default_exp blocks")
+    )
     layers.unlink()
     command = [sys.executable, "tools/notebooks.py", "build"]
     subprocess.run(command, cwd=copy, env=notebooks.clean_env(tmp_path), check=True)
@@ -139,7 +155,12 @@ def test_a_failing_cell_is_shown(workshop):
         """)
     with pytest.raises(notebooks.CellFailed) as error: notebooks.execute(md)
     line = md.read_text().splitlines().index("answer = 41") + 1
-    for part in (f"nbs/sub/broken.md:{line} ", "KERAS_MODULE unset", "assert answer == 42", "AssertionError: not the answer"):
+    for part in (
+        f"nbs/sub/broken.md:{line} ",
+        "KERAS_MODULE unset",
+        "assert answer == 42",
+        "AssertionError: not the answer",
+    ):
         assert part in str(error.value)
     assert error.value.reason == "AssertionError: not the answer"
     kept = nbformat.read(workshop.root / "_build/failed/default/sub/broken.ipynb", as_version=4)
@@ -166,7 +187,8 @@ def test_a_warning_fails_and_flagged_cells_are_passed_over(workshop):
         ```
         """)
     with pytest.raises(notebooks.CellFailed, match="mind the gap"): notebooks.execute(md)
-    with pytest.raises(notebooks.CellFailed, match="RuntimeError"): notebooks.execute(md, flags=["slow"])
+    with pytest.raises(notebooks.CellFailed, match="RuntimeError"):
+        notebooks.execute(md, flags=["slow"])
 
 
 def test_trainings_are_short_in_the_tests(workshop):
@@ -187,18 +209,27 @@ def test_trainings_are_short_in_the_tests(workshop):
         epochs
         ```
         """)
-    last = lambda **how: nbformat.read(notebooks.execute(md, **how), as_version=4).cells[-1].outputs[0].data["text/plain"]
+    last = (
+        lambda **how: nbformat.read(notebooks.execute(md, **how), as_version=4)
+        .cells[-1]
+        .outputs[0]
+        .data["text/plain"]
+    )
     assert last() == "40" and last(short=True) == "2"
     docs = notebooks.executed(md)  # the docs show the whole training
-    assert docs.cells[-1].outputs[0].data["text/plain"] == "40" and docs.cells[1].source == "#| short: epochs = 2\nepochs = 40"
+    assert docs.cells[-1].outputs[0].data["text/plain"] == "40"
+    assert docs.cells[1].source == "#| short: epochs = 2\nepochs = 40"
+    assert notebooks.without_marks(docs).cells[1].source == "epochs = 40"
 
 
 def test_quick_finds_what_a_change_touches(rebuilt, tmp_path, monkeypatch):
     copy = tmp_path / "changed"
     shutil.copytree(rebuilt, copy, symlinks=True)
-    for name, path in dict(ROOT="", NBS="nbs", LIB="dl_utils").items(): monkeypatch.setattr(notebooks, name, copy / path)
+    for name, path in dict(ROOT="", NBS="nbs", LIB="dl_utils").items():
+        monkeypatch.setattr(notebooks, name, copy / path)
     git = ["git", "-C", copy, "-c", "user.name=test", "-c", "user.email=test"]
-    for command in ["init", "-q"], ["add", "nbs"], ["commit", "-qm", "all"]: subprocess.run([*git, *command], check=True)
+    for command in ["init", "-q"], ["add", "nbs"], ["commit", "-qm", "all"]:
+        subprocess.run([*git, *command], check=True)
     assert notebooks.touched() == []
     warmup = copy / "nbs/training/warmup.md"
     warmup.write_text(warmup.read_text() + "\nMore.\n")
@@ -208,20 +239,27 @@ def test_quick_finds_what_a_change_touches(rebuilt, tmp_path, monkeypatch):
 
 
 def test_warm_kernels_are_processes_of_their_own(workshop):
-    """They have imported what they should, their own environment and folder, and end with their client."""
-    md = workshop.write("warm", """
+    """They have imported what they should, their own environment and folder, and end with their
+    client."""
+    md = workshop.write(
+        "warm",
+        """
         # Warm
 
         ```python
         import os, sys
-        (sorted({'this', 'dl_utils'} & set(sys.modules)), os.getpid(), os.environ['MARK'], os.getcwd())
+        loaded = sorted({'this', 'dl_utils'} & set(sys.modules))
+        loaded, os.getpid(), os.environ['MARK'], os.getcwd()
         ```
-        """)
+        """,
+    )
     server = notebooks.warm_server("this")
     assert server == notebooks.warm_server("this")
     seen = []
     for mark in "one", "two":
-        done = nbformat.read(notebooks.execute(md, env={"MARK": mark}, modules=("this",)), as_version=4)
+        done = nbformat.read(
+            notebooks.execute(md, env={"MARK": mark}, modules=("this",)), as_version=4
+        )
         modules, pid, marked, folder = ast.literal_eval(done.cells[1].outputs[0].data["text/plain"])
         assert modules == ["this"] and marked == mark and not Path(folder).exists()
         with pytest.raises(ProcessLookupError): os.kill(pid, 0)
@@ -244,8 +282,12 @@ def test_execution_keeps_outputs_and_leaves_nothing(workshop):
     assert not Path(folder).exists()
     with pytest.raises(ProcessLookupError): os.kill(pid, 0)
     assert notebooks.executed(md).cells[1].outputs == done.cells[1].outputs  # not run again
-    mine = notebooks.execute(md, out=workshop.root / "mine.ipynb")  # a run on somebody's own data: not for the docs
-    assert mine == workshop.root / "mine.ipynb" and notebooks.executed(md).cells[1].outputs == done.cells[1].outputs
+    # a run on somebody's own data: not for the docs
+    mine = notebooks.execute(md, out=workshop.root / "mine.ipynb")
+    assert (
+        mine == workshop.root / "mine.ipynb"
+        and notebooks.executed(md).cells[1].outputs == done.cells[1].outputs
+    )
     md.write_text(md.read_text().replace("something", "else"))
     assert notebooks.executed(md).cells[1].outputs != done.cells[1].outputs  # run again
 
@@ -263,16 +305,28 @@ def test_a_demo_replaces_the_last_one_whole_or_not_at_all(workshop, monkeypatch,
         (out / 'scores.json').write_text('{"loss": %d}' % int(epochs))
         ```
         """)
-    demo, files = workshop.root / "demo", ["01_segmentation.html", "01_segmentation.ipynb", "curves.png", "scores.json"]
-    monkeypatch.setenv("DEMO_OUT", str(workshop.root / "mine"))  # a variable of the notebook, not of `make demo`
+    demo, files = workshop.root / "demo", [
+        "01_segmentation.html",
+        "01_segmentation.ipynb",
+        "curves.png",
+        "scores.json",
+    ]
+    # a variable of the notebook, not of `make demo`
+    monkeypatch.setenv("DEMO_OUT", str(workshop.root / "mine"))
     for epochs in "1", "2":
         monkeypatch.setenv("EPOCHS", epochs)
         notebooks.demo()
-        assert sorted(p.name for p in demo.iterdir()) == files and (demo / "curves.png").read_text() == epochs
+        assert (
+            sorted(p.name for p in demo.iterdir()) == files
+            and (demo / "curves.png").read_text() == epochs
+        )
         assert f"loss {epochs}.000" in capsys.readouterr().out
     before = {p.name: p.read_bytes() for p in demo.iterdir()}
     monkeypatch.setenv("EPOCHS", "three")
-    with pytest.raises(SystemExit, match="(?s)invalid literal.*_build/failed/default.*demo/ is left as it was"): notebooks.demo()
+    with pytest.raises(
+        SystemExit, match="(?s)invalid literal.*_build/failed/default.*demo/ is left as it was"
+    ):
+        notebooks.demo()
     assert {p.name: p.read_bytes() for p in demo.iterdir()} == before
     assert not (workshop.root / "mine").exists() and not list(notebooks.BUILD.glob("demo-*"))
 
@@ -280,40 +334,64 @@ def test_a_demo_replaces_the_last_one_whole_or_not_at_all(workshop, monkeypatch,
 def test_settings_and_pyproject_tell_the_same():
     publish, urls = notebooks.PUBLISH, PROJECT["project"]["urls"]
     assert urls["Repository"] == f"https://github.com/{publish['user']}/{publish['repo']}"
-    assert urls["Documentation"] == f"https://{publish['user'].lower()}.github.io/{publish['repo']}/"
+    assert (
+        urls["Documentation"] == f"https://{publish['user'].lower()}.github.io/{publish['repo']}/"
+    )
     assert PROJECT["tool"]["nbdev"].get("branch", "main") == publish["branch"]
 
 
 def test_headers_say_what_a_notebook_needs():
-    """And the first cell of one that works on tf_keras only chooses it, so that it runs wherever it is opened."""
+    """And the first cell of one that works on tf_keras only chooses it, so that it runs wherever it
+    is opened."""
     extras = set(PROJECT["project"]["optional-dependencies"])
     for md in notebooks.sources():
         needs = notebooks.header(md)
-        assert set(needs) <= {"flavours", "keras", "extras"} and set(needs.get("extras", ())) <= extras, md
-        assert needs.get("flavours", ["tf_keras"]) == ["tf_keras"] and needs.get("keras", False) is False, md
+        assert (
+            set(needs) <= {"flavours", "keras", "extras"} and set(needs.get("extras", ())) <= extras
+        ), md
+        assert (
+            needs.get("flavours", ["tf_keras"]) == ["tf_keras"]
+            and needs.get("keras", False) is False
+        ), md
         code = [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
         if needs.get("flavours"): assert "os.environ['KERAS_MODULE'] = 'tf_keras'" in code[0], md
-        if needs.get("keras") is False: assert not any("keras_module import keras" in source for source in code), md
+        if needs.get("keras") is False:
+            assert not any("keras_module import keras" in source for source in code), md
 
 
 def test_every_notebook_runs_with_nothing_set():
     cases = notebooks.cases()
-    originals = {notebooks.name_of(md) for md in notebooks.sources() if md == notebooks.original(md)}
+    originals = {
+        notebooks.name_of(md) for md in notebooks.sources() if md == notebooks.original(md)
+    }
     assert {name for name, flavour, _ in cases if flavour == notebooks.DEFAULT} == originals
-    assert {name for name, _, slow in cases if slow} >= {name for name in originals if name.startswith("benchmarks/")}
+    assert {name for name, _, slow in cases if slow} >= {
+        name for name in originals if name.startswith("benchmarks/")
+    }
     again = {name for name, flavour, slow in cases if flavour == "tf_keras" and not slow}
     assert {"training/warmup", "metrics", "models/unet", "data/loader"} <= again
     assert not again & {"compression/pruning", "data/masks", "tutorials/03_training"}
 
 
-FLOORS = [["keras_module"], ["utils"], ["layers", "metrics", "plotting"], ["data", "graph", "losses"],
-          ["models", "training", "distillation", "export"], ["compression"], ["keras_utils", "tfmot_utils"]]
+FLOORS = [
+    ["keras_module"],
+    ["utils"],
+    ["layers", "metrics", "plotting"],
+    ["data", "graph", "losses"],
+    ["models", "training", "distillation", "export"],
+    ["compression"],
+    ["keras_utils", "tfmot_utils"],
+]
 
 
 def test_imports_run_one_way():
     """A module imports from floors below its own, and from its own folder without circles."""
     floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-    modules = [name for name in map(notebooks.name_of, notebooks.sources()) if (ROOT / f"dl_utils/{name}.py").exists()]
+    modules = [
+        name
+        for name in map(notebooks.name_of, notebooks.sources())
+        if (ROOT / f"dl_utils/{name}.py").exists()
+    ]
     assert len(modules) > 30
     imports = {name: notebooks.imported_by(name) & set(modules) for name in modules}
     for name, used in imports.items():
@@ -325,12 +403,16 @@ def test_imports_run_one_way():
 
 
 def test_what_make_demo_takes_is_told_everywhere():
-    makefile, tutorial = (ROOT / "Makefile").read_text(), notebooks.by_name(notebooks.DEMO).read_text()
+    makefile, tutorial = (ROOT / "Makefile").read_text(), notebooks.by_name(
+        notebooks.DEMO
+    ).read_text()
     assert re.search(r"^export (.*)", makefile, re.M)[1].split() == list(notebooks.PARAMETERS)
     example = re.search(r"make demo( [A-Z_]+=\S+){5}", makefile)[0]
     assert re.findall(r"([A-Z_]+)=", example) == list(notebooks.PARAMETERS)
     readme = (ROOT / "README.md").read_text()
-    assert example in readme and re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M) == list(notebooks.PARAMETERS)
+    assert example in readme and re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M) == list(
+        notebooks.PARAMETERS
+    )
     assert all(f"'{name}'" in tutorial for name in notebooks.PARAMETERS)
 
 
@@ -338,26 +420,42 @@ def test_every_link_between_notebooks_leads_somewhere():
     for md in [*notebooks.sources(), ROOT / "README.md"]:
         for _, target, anchor in notebooks.LINK.findall(md.read_text()):
             assert (md.parent / target).exists(), f"{md}: {target}"
-            assert anchor == ")" or anchor[1:-1] in anchors(md.parent / target), f"{md}: {target}{anchor}"
+            assert anchor == ")" or anchor[1:-1] in anchors(
+                md.parent / target
+            ), f"{md}: {target}{anchor}"
 
 
 def anchors(md):
     """What links to headings of a notebook may name, as Quarto makes them."""
-    headings = re.findall(r"^#+ (.+)", "\n".join(cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown"), re.M)
-    return {re.sub(r"^[^a-zа-яё]+", "", re.sub(r"[^\w .-]", "", heading.lower()).replace(" ", "-")) for heading in headings}
+    headings = re.findall(
+        r"^#+ (.+)",
+        "\n".join(
+            cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown"
+        ),
+        re.M,
+    )
+    return {
+        re.sub(r"^[^a-zа-яё]+", "", re.sub(r"[^\w .-]", "", heading.lower()).replace(" ", "-"))
+        for heading in headings
+    }
 
 
 def test_translations_have_the_code_of_their_originals():
     """And prose in Russian, which nothing else is in; the outputs of one run stand in both."""
-    code = lambda md: [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
-    prose = lambda md: " ".join(cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown")
+    code = lambda md: [
+        cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"
+    ]
+    prose = lambda md: " ".join(
+        cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown"
+    )
     cyrillic = re.compile("[а-яё]", re.I)
     translated = [md for md in notebooks.sources() if md != notebooks.original(md)]
     assert translated
     for md in translated:
         assert code(md) == code(notebooks.original(md)), md
         assert len(cyrillic.findall(prose(md))) > .6 * len(prose(notebooks.original(md))), md
-    for md in set(notebooks.sources()) - set(translated): assert not cyrillic.search(md.read_text()), md
+    for md in set(notebooks.sources()) - set(translated):
+        assert not cyrillic.search(md.read_text()), md
 
 
 def test_a_translation_shows_the_run_of_its_original(workshop):
@@ -375,7 +473,9 @@ def test_a_translation_shows_the_run_of_its_original(workshop):
         print("one run")
         ```
         """)
-    assert [cell.outputs[0].text for cell in notebooks.executed(md).cells if cell.cell_type == "code"] == ["one run\n"]
+    assert [
+        cell.outputs[0].text for cell in notebooks.executed(md).cells if cell.cell_type == "code"
+    ] == ["one run\n"]
     assert [name for name, *_ in notebooks.cases()] == ["tutorials/one"]
 
 
@@ -387,28 +487,57 @@ def test_the_site_lists_every_notebook():
 
 
 def test_pages_are_ready_for_quarto(rebuilt, tmp_path):
-    """What `make docs` hands to Quarto: a page for each notebook, with the docs of its symbols and links that lead somewhere."""
+    """What `make docs` hands to Quarto: a page for each notebook, with the docs of its symbols and
+    links that lead somewhere."""
     env = notebooks.clean_env(tmp_path) | {"PYTHONPATH": str(rebuilt)}
-    code = "import sys; sys.path.insert(0, 'tools'); import notebooks\nif __name__ == '__main__': print(notebooks.pages(run=False))"
+    code = (
+        "import sys; sys.path.insert(0, 'tools'); import notebooks\nif __name__ == '__main__':"
+        " print(notebooks.pages(run=False))"
+    )
     (rebuilt / "pages.py").write_text(code)  # a file, for nbdev starts processes that import it
-    subprocess.run([sys.executable, "pages.py"], cwd=rebuilt, env=env, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "pages.py"], cwd=rebuilt, env=env, check=True, capture_output=True
+    )
     folder = rebuilt / "_proc"
     made = {p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.ipynb")}
     assert made == set(map(notebooks.name_of, notebooks.sources()))
     for page in folder.rglob("*.ipynb"):
-        text = "\n".join(cell.source for cell in nbformat.read(page, as_version=4).cells if cell.cell_type == "markdown")
-        for target in re.findall(r"\]\(([^):#]+\.ipynb)", text): assert (page.parent / target).exists(), f"{page}: {target}"
+        text = "\n".join(
+            cell.source
+            for cell in nbformat.read(page, as_version=4).cells
+            if cell.cell_type == "markdown"
+        )
+        for target in re.findall(r"\]\(([^):#]+\.ipynb)", text):
+            assert (page.parent / target).exists(), f"{page}: {target}"
         assert ".md)" not in text
     unet = nbformat.read(folder / "models/unet.ipynb", as_version=4)
     assert any("show_doc(UNet)" in cell.source for cell in unet.cells)
-    shown = next(cell for cell in unet.cells if "show_doc(UNet)" in cell.source).outputs[0].data["text/markdown"]
+    shown = (
+        next(cell for cell in unet.cells if "show_doc(UNet)" in cell.source)
+        .outputs[0]
+        .data["text/markdown"]
+    )
     assert "Ronneberger" in shown and "- `out_filters`: channels" in shown
 
 
 def test_docstrings_become_lists():
-    shown = notebooks.google_to_markdown("*Add.*\n\nArgs:\n    a, b: numbers,\n        of any size.\n\nReturns:\n    The sum.")
-    assert shown.split("\n") == ["*Add.*", "", "", "**Args**", "", "- `a`, `b`: numbers,", "  of any size.", "", "",
-                                 "**Returns**", "", "The sum."]
+    shown = notebooks.google_to_markdown(
+        "*Add.*\n\nArgs:\n    a, b: numbers,\n        of any size.\n\nReturns:\n    The sum."
+    )
+    assert shown.split("\n") == [
+        "*Add.*",
+        "",
+        "",
+        "**Args**",
+        "",
+        "- `a`, `b`: numbers,",
+        "  of any size.",
+        "",
+        "",
+        "**Returns**",
+        "",
+        "The sum.",
+    ]
 
 
 def test_html_loads_nothing_from_elsewhere(workshop):
@@ -425,23 +554,35 @@ def test_html_loads_nothing_from_elsewhere(workshop):
     page = workshop.root / "page.html"
     notebooks.html(nbformat.read(notebooks.execute(md), as_version=4), page)
     assert "data:image/png;base64" in page.read_text()
-    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//[^\"]+", page.read_text())
+    assert not re.findall(
+        r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//[^\"]+", page.read_text()
+    )
 
 
 def lessons_of(md):
     """The cells of a notebook that check something."""
     code = [cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "code"]
-    return [source for source in code if "#| export" not in source and re.search(r"\bassert\b|raises", source)]
+    return [
+        source
+        for source in code
+        if "#| export" not in source and re.search(r"\bassert\b|raises", source)
+    ]
 
 
 def door_names():
     """(name, notebook) of all that the doors offer: the notebook that defines it."""
     found = {}
     for node in ast.walk(ast.parse((ROOT / "dl_utils/keras_utils.py").read_text())):
-        if isinstance(node, ast.ImportFrom): found |= {alias.name: node.module for alias in node.names}
-    parts = re.search(r"^_PARTS = (\{.*?\})$", (ROOT / "dl_utils/tfmot_utils.py").read_text(), re.M | re.S)[1]
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.name: node.module for alias in node.names}
+    parts = re.search(
+        r"^_PARTS = (\{.*?\})$", (ROOT / "dl_utils/tfmot_utils.py").read_text(), re.M | re.S
+    )[1]
     for module, names in ast.literal_eval(parts).items(): found |= dict.fromkeys(names, module)
-    return [(name, notebooks.by_name(module.replace(".", "/"))) for name, module in sorted(found.items())]
+    return [
+        (name, notebooks.by_name(module.replace(".", "/")))
+        for name, module in sorted(found.items())
+    ]
 
 
 def test_names_at_the_doors_are_checked_in_their_notebook():
@@ -451,19 +592,22 @@ def test_names_at_the_doors_are_checked_in_their_notebook():
         assert any(re.search(rf"\b{name}\b", source) for source in lessons_of(md)), f"{md}: {name}"
 
 
-# public, though no module imports them and no door offers them: users meet them in a warning, an error, a result or a lesson
+# public, though no module imports them and no door offers them: users meet them in a warning, an
+# error, a result or a lesson
 MET = set()
 
 
 def test_public_names_are_wanted():
-    """A function or class is public if another module imports it, a door offers it, or a user meets it; methods aside."""
+    """A function or class is public if another module imports it, a door offers it, or a user meets
+    it; methods aside."""
     wanted = {name for name, _ in door_names()} | MET
     defined = {}
     for path in (ROOT / "dl_utils").rglob("*.py"):
         for node in ast.walk(tree := ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom): wanted |= {alias.name for alias in node.names}
         for node in tree.body:
-            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"): continue
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+                continue
             if not any("patch_to" in ast.unparse(decorator) for decorator in node.decorator_list):
                 defined.setdefault(node.name, path)
     assert not {name: str(path) for name, path in defined.items() if name not in wanted}
@@ -471,6 +615,12 @@ def test_public_names_are_wanted():
 
 
 def test_style():
-    """pycodestyle, pyflakes and bugbear, over the cells of the notebooks, the tests and the tools; pyproject.toml configures them."""
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    """pycodestyle, pyflakes and bugbear, over the cells of the notebooks, the tests and the tools;
+    pyproject.toml configures them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,17 +1,30 @@
-"""The literate pipeline: Jupytext Markdown in; notebooks, package, README, docs pages and Colab copies out.
+"""The literate pipeline: Jupytext Markdown in; notebooks, package, README, docs, Colab copies out.
 
-    python tools/notebooks.py build                 nbs/**/*.md -> *.ipynb beside them, dl_utils/, README.md
-    python tools/notebooks.py run NAME [FLAVOUR]    execute one notebook as in the tests, e.g. `run models/unet tf_keras`
-    python tools/notebooks.py quick [NAME]          the same for one notebook, or for all that the uncommitted change touches
-    python tools/notebooks.py demo                  execute the segmentation tutorial into demo/
-    python tools/notebooks.py docs                  process the executed notebooks, then render them with Quarto
-    python tools/notebooks.py colab                 write executed copies for Colab into _build/colab/
-    python tools/notebooks.py bench                 execute nbs/benchmarks/
-    python tools/notebooks.py clean                 remove what was made and is not committed
+    python tools/notebooks.py build             nbs/**/*.md -> *.ipynb, dl_utils/, README.md
+    python tools/notebooks.py run NAME [KERAS]  run one notebook as the tests do
+    python tools/notebooks.py quick [NAME]      prove one, or what a change touches
+    python tools/notebooks.py demo              run the segmentation tutorial into demo/
+    python tools/notebooks.py docs              process executed notebooks, render them
+    python tools/notebooks.py colab             write executed copies for Colab into _build/colab/
+    python tools/notebooks.py bench             run nbs/benchmarks/
+    python tools/notebooks.py clean             remove what was made and is not committed
 
 The work is done by jupytext, nbdev, nbclient and nbconvert; this file only joins them.
 """
-import argparse, ast, atexit, configparser, functools, hashlib, json, os, re, shutil, subprocess, sys, tempfile, time
+import argparse
+import ast
+import atexit
+import configparser
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,20 +32,28 @@ NBS, LIB, BUILD = ROOT / "nbs", ROOT / "dl_utils", ROOT / "_build"  # setuptools
 SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "settings.ini")
 PUBLISH, RUN = SETTINGS["publish"], SETTINGS["run"]
-os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))  # nbdev's import makes one, in ~ if it may
+# nbdev's import makes one, in ~ if it may
+os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))
 (BUILD / "home").mkdir(parents=True, exist_ok=True)
-FLAGS = ("slow", "gpu")  # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
-# `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there; `#| full`: a cell that makes
+# `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
+FLAGS = ("slow", "gpu")
+# `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there; `#|
+# full`: a cell that makes
 # sense behind the whole training only, in the docs, the demo and `make test-all`
 
 DEMO = "tutorials/01_segmentation"
 
 
-# --- Markdown to notebooks -------------------------------------------------------------------------------------------
+# --- Markdown to notebooks
+# -------------------------------------------------------------------------------------------
 
 def visible(pattern):
     """Files of `nbs/`, without those in hidden folders: Jupyter keeps checkpoints there."""
-    return sorted(p for p in NBS.rglob(pattern) if not any(part.startswith(".") for part in p.relative_to(NBS).parts))
+    return sorted(
+        p
+        for p in NBS.rglob(pattern)
+        if not any(part.startswith(".") for part in p.relative_to(NBS).parts)
+    )
 
 
 def sources():
@@ -51,7 +72,8 @@ def by_name(name):
 
 
 def notebook(md):
-    """The notebook of a Markdown file, with ids made from content: nbdev writes them into the package, and
+    """The notebook of a Markdown file, with ids made from content: nbdev writes them into the
+    package, and
     jupytext's random ones would make every export differ."""
     import jupytext
     nb = jupytext.read(md)
@@ -66,18 +88,24 @@ def notebook(md):
 
 
 def made_here(ipynb):
-    return "made_from" in json.loads(ipynb.read_text(encoding="utf-8"))["metadata"].get("dl_utils", {})
+    return "made_from" in json.loads(ipynb.read_text(encoding="utf-8"))["metadata"].get(
+        "dl_utils", {}
+    )
 
 
 def write_notebooks():
-    """`.ipynb` beside each `.md`; those that were made before and whose `.md` is gone are removed."""
+    """`.ipynb` beside each `.md`; those that were made before and whose `.md` is gone are
+    removed."""
     import nbformat
     for ipynb in visible("*.ipynb"):
         if not ipynb.with_suffix(".md").exists() and made_here(ipynb): ipynb.unlink()
     for md in sources():
         ipynb = md.with_suffix(".ipynb")
         if ipynb.exists() and not made_here(ipynb):
-            raise SystemExit(f"{ipynb.relative_to(ROOT)} was not made from its .md; move it away, for it would be lost")
+            raise SystemExit(
+                f"{ipynb.relative_to(ROOT)} was not made from its .md; move it away, for it would"
+                " be lost"
+            )
         nbformat.write(notebook(md), ipynb)
 
 
@@ -89,7 +117,8 @@ def clean():
         if made_here(ipynb): ipynb.unlink()
 
 
-# --- The package and the README --------------------------------------------------------------------------------------
+# --- The package and the README
+# --------------------------------------------------------------------------------------
 
 def export():
     """Rebuild `dl_utils/` from nothing, so that a renamed notebook leaves no module behind."""
@@ -105,7 +134,8 @@ def export():
     os.chdir(ROOT)  # nbdev looks for its configuration from here
     os.environ.pop("IN_TEST", None)  # set, it would leave the symbol index out
     shutil.rmtree(LIB, ignore_errors=True)
-    maker.nbpath2docurl = lambda path: ""  # modules would name a page `….html.md`, which the site doesn't have
+    # modules would name a page `….html.md`, which the site doesn't have
+    maker.nbpath2docurl = lambda path: ""
     for md in sources():
         nb_export(md.with_suffix(".ipynb"), lib_path=LIB, mod_maker=FromMarkdown)
     add_init(LIB)
@@ -126,14 +156,18 @@ def relink(text, md, target):
 
 def colab_url(md):
     p = PUBLISH
-    return (f"https://colab.research.google.com/github/{p['user']}/{p['repo']}/blob/{p['colab_branch']}/"
-            f"{name_of(md)}.ipynb")
+    return (
+        f"https://colab.research.google.com/github/{p['user']}/{p['repo']}/blob/{p['colab_branch']}/"
+        f"{name_of(md)}.ipynb"
+    )
 
 
 def badge(md):
     """HTML, for a Markdown image alone in its paragraph becomes a figure with a caption."""
-    return (f'<a href="{colab_url(md)}" target="_blank">'
-            '<img src="https://colab.research.google.com/assets/colab-badge.svg" alt="Open in Colab"/></a>')
+    return (
+        f'<a href="{colab_url(md)}" target="_blank"><img'
+        ' src="https://colab.research.google.com/assets/colab-badge.svg" alt="Open in Colab"/></a>'
+    )
 
 
 def directives(source):
@@ -150,13 +184,17 @@ def readme():
     """README.md from nbs/index.md: its text and its visible cells, without Quarto."""
     md, parts = NBS / "index.md", []
     for cell in notebook(md).cells:
-        body = "\n".join(l for l in cell.source.splitlines() if not l.startswith("#|"))
+        body = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|"))
         if cell.cell_type == "markdown":
-            parts.append(relink(body, md, lambda p: p.relative_to(ROOT).as_posix()).replace("~~~", "```"))
+            parts.append(
+                relink(body, md, lambda p: p.relative_to(ROOT).as_posix()).replace("~~~", "```")
+            )
         elif not {"hide", "export", "default_exp"} & set(directives(cell.source)):
             parts.append(f"```python\n{body}\n```")
     parts.insert(1, badge(by_name(DEMO)))
-    text = "<!-- Made from nbs/index.md by `make`; edit that file. -->\n\n" + "\n\n".join(parts) + "\n"
+    text = (
+        "<!-- Made from nbs/index.md by `make`; edit that file. -->\n\n" + "\n\n".join(parts) + "\n"
+    )
     (ROOT / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -166,10 +204,12 @@ def build():
     readme()
 
 
-# --- Execution -------------------------------------------------------------------------------------------------------
+# --- Execution ------------------------------------------------------------------------------------
+# -------------------
 
 class CellFailed(Exception):
-    """Says which notebook, which line of its Markdown, which cell, and what went wrong; `reason` is the last of these."""
+    """Says which notebook, which line of its Markdown, which cell, and what went wrong; `reason` is
+    the last of these."""
     def __init__(self, message, reason):
         super().__init__(message)
         self.reason = reason
@@ -180,7 +220,8 @@ def is_component(md):
 
 
 def original(md):
-    """The notebook that a translation, `tutorials/ru/name.md`, has its code from; of others, themselves."""
+    """The notebook that a translation, `tutorials/ru/name.md`, has its code from; of others,
+    themselves."""
     return md.parent.parent / md.name if md.parent.name == "ru" else md
 
 
@@ -200,9 +241,12 @@ def header(md):
 
 
 def cases():
-    """(name, flavour, slow) of every run that makes up a full test, the long ones first. Each notebook runs with nothing set;
-    a component that works on any Keras again on tf_keras, and for `make test-all` under the other two names of the same
-    packages. Translations, whose code is that of their originals to the letter, are not among them."""
+    """(name, flavour, slow) of every run that makes up a full test, the long ones first. Each
+    notebook runs with nothing set;
+    a component that works on any Keras again on tf_keras, and for `make test-all` under the other
+    two names of the same
+    packages. Translations, whose code is that of their originals to the letter, are not among
+    them."""
     found = []
     for md in (md for md in sources() if md == original(md)):
         name, needs = name_of(md), header(md)
@@ -216,26 +260,37 @@ def cell_lines(md, nb):
     """The line of the Markdown file at which each cell's source begins (1-based)."""
     text, at, lines = md.read_text(encoding="utf-8"), 0, []
     for cell in nb.cells:
-        if cell.cell_type == "code": at = text.index("\n", text.index("\n```", at) + 1) + 1  # behind the opening fence
+        # behind the opening fence
+        if cell.cell_type == "code": at = text.index("\n", text.index("\n```", at) + 1) + 1
         at = max(at, text.find(cell.source, at))
         lines.append(text.count("\n", 0, at) + 1)
         at += len(cell.source)
     return lines
 
 
-PARAMETERS = "DATA", "IGNORE", "NUM_CLASSES", "BACKBONE", "EPOCHS"  # what `make demo` passes to the tutorial
+# what `make demo` passes to the tutorial
+PARAMETERS = "DATA", "IGNORE", "NUM_CLASSES", "BACKBONE", "EPOCHS"
 
 
 def clean_env(tmp, flavour=DEFAULT, **extra):
-    """The environment of a kernel: this flavour, this project's package, files in `tmp` (matplotlib's font cache, which
+    """The environment of a kernel: this flavour, this project's package, files in `tmp`
+    (matplotlib's font cache, which
     takes long to make, is shared), and nothing that happens to be set in the user's shell."""
     unwanted = {"KERAS_MODULE", "KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST", *PARAMETERS}
     env = {k: v for k, v in os.environ.items() if k not in unwanted}
     if flavour != DEFAULT: env["KERAS_MODULE"] = flavour
     env.update(
-        PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3", PYTHONDONTWRITEBYTECODE="1",
-        KERAS_HOME=f"{tmp}/keras", IPYTHONDIR=f"{tmp}/ipython", JUPYTER_RUNTIME_DIR=f"{tmp}/jupyter",
-        TMPDIR=str(tmp), MPLCONFIGDIR=str(BUILD / "matplotlib"), NO_ALBUMENTATIONS_UPDATE="1", **extra)
+        PYTHONPATH=str(ROOT),
+        TF_CPP_MIN_LOG_LEVEL="3",
+        PYTHONDONTWRITEBYTECODE="1",
+        KERAS_HOME=f"{tmp}/keras",
+        IPYTHONDIR=f"{tmp}/ipython",
+        JUPYTER_RUNTIME_DIR=f"{tmp}/jupyter",
+        TMPDIR=str(tmp),
+        MPLCONFIGDIR=str(BUILD / "matplotlib"),
+        NO_ALBUMENTATIONS_UPDATE="1",
+        **extra,
+    )
     return env
 
 
@@ -254,11 +309,17 @@ def result_path(kind, md, flavour):
     return BUILD / kind / flavour / f"{name_of(md)}.ipynb"
 
 
-# What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, its advice about
-# retracing, which a notebook that tries several models on one image each can't follow, and that of Keras 2 about
+# What no setting silences: TensorFlow's C++ side before its logger heeds TF_CPP_MIN_LOG_LEVEL, its
+# advice about
+# retracing, which a notebook that tries several models on one image each can't follow, and that of
+# Keras 2 about
 # callbacks that take as long as a batch, which on a busy machine those of a tiny model do
-NATIVE_LOG = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|INFO: Created TensorFlow Lite|"
-                        r"WARNING:tensorflow:\d+ out of the last \d+ calls|WARNING:tensorflow:Callback method .* is slow compared).*\n?", re.M)
+NATIVE_LOG = re.compile(
+    r"^(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d|INFO: Created TensorFlow Lite|"
+    r"WARNING:tensorflow:\d+ out of the last \d+ calls|WARNING:tensorflow:Callback method .* is"
+    r" slow compared).*\n?",
+    re.M,
+)
 
 
 def drop_native_logs(nb):
@@ -266,7 +327,9 @@ def drop_native_logs(nb):
         if cell.cell_type != "code": continue
         for out in cell.outputs:
             if out.output_type == "stream": out.text = NATIVE_LOG.sub("", out.text)
-        cell.outputs = [out for out in cell.outputs if out.output_type != "stream" or out.text.strip()]
+        cell.outputs = [
+            out for out in cell.outputs if out.output_type != "stream" or out.text.strip()
+        ]
 
 
 def warnings_in(nb):
@@ -277,40 +340,58 @@ def warnings_in(nb):
 
 
 def shortened(cell, marks):
-    """A cell as the tests run it: with its `#| short:` behind it, or not at all if it is `#| full`."""
+    """A cell as the tests run it: with its `#| short:` behind it, or not at all if it is `#|
+    full`."""
     if "full" in marks: cell.metadata["tags"] = ["skip-execution"]
     if "short" in marks: cell.source += f"\n{marks['short']}"
 
 
 @functools.cache
 def warm_server(*modules):
-    """The socket of a process that has imported these modules, and forks kernels; it ends with this process."""
+    """The socket of a process that has imported these modules, and forks kernels; it ends with this
+    process."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    command = [sys.executable, Path(__file__).with_name("warm_kernel.py"), "serve", folder / "socket", *modules]
+    command = [
+        sys.executable,
+        Path(__file__).with_name("warm_kernel.py"),
+        "serve",
+        folder / "socket",
+        *modules,
+    ]
     server = subprocess.Popen(command, env=clean_env(BUILD / "home"), stdin=subprocess.DEVNULL)
     atexit.register(server.kill)
     while not (folder / "socket").exists():
-        if server.poll() is not None: raise RuntimeError(f"{command} ended with status {server.returncode}")
+        if server.poll() is not None:
+            raise RuntimeError(f"{command} ended with status {server.returncode}")
         time.sleep(.05)
     return folder / "socket"
 
 
 def imports_of(md, flavour):
-    """The modules that a notebook's kernel has imported when it starts. Those that know nothing of Keras import nothing;
+    """The modules that a notebook's kernel has imported when it starts. Those that know nothing of
+    Keras import nothing;
     tensorflow-model-optimization decides for the whole process what `tf.keras` is."""
-    if os.environ.get("COLD") or header(md).get("keras") is False or not hasattr(os, "fork"): return ()
+    if os.environ.get("COLD") or header(md).get("keras") is False or not hasattr(os, "fork"):
+        return ()
     common = "tensorflow", "matplotlib.pyplot"
-    if "tf_keras" in (flavour, *header(md).get("flavours", ())): return *common, "tf_keras", "tensorflow_model_optimization"
+    if "tf_keras" in (flavour, *header(md).get("flavours", ())):
+        return *common, "tf_keras", "tensorflow_model_optimization"
     return ("keras", *common) if flavour == DEFAULT else ()
 
 
-def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=None, short=False, modules=None):
-    """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs included.
+def execute(
+    md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=None, short=False, modules=None
+):
+    """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs
+    included.
 
-    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over; with `short`, trainings are short.
-    Raises `CellFailed` for a cell that raises. A plain run is a test: there a warning fails too, and docs are made from its
-    result, if it isn't short. A run on somebody's own data, whose result goes to `out`, is neither."""
+    Cells marked `#| eval: false`, or with a flag that is not in `flags`, are passed over; with
+    `short`, trainings are short.
+    Raises `CellFailed` for a cell that raises. A plain run is a test: there a warning fails too,
+    and docs are made from its
+    result, if it isn't short. A run on somebody's own data, whose result goes to `out`, is
+    neither."""
     import nbformat
     from jupyter_client.kernelspec import KernelSpec
     from nbclient import NotebookClient
@@ -321,8 +402,17 @@ def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=Non
         def create_kernel_manager(self):
             manager = super().create_kernel_manager()
             if warm := imports_of(md, flavour) if modules is None else modules:
-                command = [sys.executable, str(Path(__file__).with_name("warm_kernel.py")), "start", str(warm_server(*warm))]
-                manager._kernel_spec = KernelSpec(argv=[*command, "-f", "{connection_file}"], display_name="warm", language="python")
+                command = [
+                    sys.executable,
+                    str(Path(__file__).with_name("warm_kernel.py")),
+                    "start",
+                    str(warm_server(*warm)),
+                ]
+                manager._kernel_spec = KernelSpec(
+                    argv=[*command, "-f", "{connection_file}"],
+                    display_name="warm",
+                    language="python",
+                )
             return manager
 
         def process_message(self, msg, cell, cell_index):
@@ -331,9 +421,18 @@ def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=Non
             return super().process_message(msg, cell, cell_index)
 
     def timeout(cell):
-        return RUN.getint("slow_cell_timeout" if "slow" in directives(cell.source) else "cell_timeout")
+        return RUN.getint(
+            "slow_cell_timeout" if "slow" in directives(cell.source) else "cell_timeout"
+        )
 
-    nb, done = notebook(md), out or result_path("short" if short else "executed", md, flavour)
+    nb = notebook(md)
+    marked = [
+        cell
+        for cell in nb.cells
+        if cell.cell_type == "code" and {"short", "full"} & directives(cell.source).keys()
+    ]
+    # the run of a notebook without such cells is a whole one, and good for the docs
+    done = out or result_path("short" if short and marked else "executed", md, flavour)
     for cell in nb.cells:
         if cell.cell_type != "code": continue
         marks = directives(cell.source)
@@ -344,10 +443,18 @@ def execute(md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=Non
     with tempfile.TemporaryDirectory(prefix="nb-") as tmp:
         work = Path(tmp) / "work"
         work.mkdir()
-        # IPC, since ipykernel warns of TCP without encryption; the path is absolute, or each process makes its own
+        # IPC, since ipykernel warns of TCP without encryption; the path is absolute, or each
+        # process makes its own
         config = Config(KernelManager={"transport": "ipc", "ip": f"{tmp}/kernel"})
-        client = Client(nb, config=config, kernel_name="python3", timeout_func=timeout, coalesce_streams=True,
-                        skip_cells_with_tag="skip-execution", resources={"metadata": {"path": str(cwd or work)}})
+        client = Client(
+            nb,
+            config=config,
+            kernel_name="python3",
+            timeout_func=timeout,
+            coalesce_streams=True,
+            skip_cells_with_tag="skip-execution",
+            resources={"metadata": {"path": str(cwd or work)}},
+        )
         try:
             client.execute(env=clean_env(tmp, flavour, **dict(env)))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
@@ -372,23 +479,34 @@ def failure(md, flavour, nb, error, cell=None):
     kept.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, kept)
     line = cell_lines(md, nb)[nb.cells.index(cell)]
-    shown = [f"{md.relative_to(ROOT)}:{line} (KERAS_MODULE {'unset' if flavour == DEFAULT else flavour}) failed in this cell:", "",
-             *("    " + l for l in cell.source.splitlines()), ""]
+    shown = [
+        (
+            f"{md.relative_to(ROOT)}:{line} (KERAS_MODULE"
+            f" {'unset' if flavour == DEFAULT else flavour}) failed in this cell:"
+        ),
+        "",
+        *("    " + line for line in cell.source.splitlines()),
+        "",
+    ]
     for out in cell.get("outputs", []):
         if out.output_type == "stream": shown.append(strip_ansi(out.text.rstrip()[-2000:]))
         if out.output_type == "error": shown.append(strip_ansi("\n".join(out.traceback)))
     if not failed: shown.append(str(error))
-    reason = "\n".join(f"{o.ename}: {o.evalue}" for o in cell.get("outputs", []) if o.output_type == "error") or str(error)
+    reason = "\n".join(
+        f"{o.ename}: {o.evalue}" for o in cell.get("outputs", []) if o.output_type == "error"
+    ) or str(error)
     return CellFailed("\n".join([*shown, f"\nwhat ran so far: {kept.relative_to(ROOT)}"]), reason)
 
 
 def executed(md, flavour=DEFAULT, **kwargs):
-    """The executed copy of a notebook; run now only if none is there or it is stale. A translation gets the outputs of its original."""
+    """The executed copy of a notebook; run now only if none is there or it is stale. A translation
+    gets the outputs of its original."""
     import nbformat
     if md != original(md):
         nb, theirs = notebook(md), executed(original(md), flavour, **kwargs)
         code = lambda nb: [cell for cell in nb.cells if cell.cell_type == "code"]
-        for cell, done in zip(code(nb), code(theirs), strict=True): cell.update(outputs=done.outputs, execution_count=done.execution_count)
+        for cell, done in zip(code(nb), code(theirs), strict=True):
+            cell.update(outputs=done.outputs, execution_count=done.execution_count)
         if "widgets" in theirs.metadata: nb.metadata["widgets"] = theirs.metadata["widgets"]
         return nb
     done = result_path("executed", md, flavour)
@@ -399,17 +517,21 @@ def executed(md, flavour=DEFAULT, **kwargs):
     return nbformat.read(execute(md, flavour, **kwargs), as_version=4)
 
 
-# --- What people see -------------------------------------------------------------------------------------------------
+# --- What people see
+# -------------------------------------------------------------------------------------------------
 
 def html(nb, path):
     """One self-contained page, that loads nothing from other hosts."""
     from nbconvert import HTMLExporter
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", widget_renderer_url="", jquery_url="")
+    exporter = HTMLExporter(
+        mathjax_url="", require_js_url="", widget_renderer_url="", jquery_url=""
+    )
     path.write_text(exporter.from_notebook_node(nb)[0], encoding="utf-8")
 
 
 def demo():
-    """The tutorial, run into a folder of its own; only what a whole run has made replaces what is in `demo/`."""
+    """The tutorial, run into a folder of its own; only what a whole run has made replaces what is
+    in `demo/`."""
     import nbformat
     given = {k: os.environ[k] for k in PARAMETERS if os.environ.get(k)}
     BUILD.mkdir(exist_ok=True)
@@ -420,22 +542,37 @@ def demo():
                            out=made / f"{Path(DEMO).name}.ipynb")
         except CellFailed as error:  # mostly the data are to blame, not the notebook: no traceback
             kept = result_path("failed", by_name(DEMO), DEFAULT).relative_to(ROOT)
-            sys.exit(f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by NUM_CLASSES=…, where 1 "
-                     f"stands for None. The notebook as far as it ran: {kept}. demo/ is left as it was.)")
-        html(nbformat.read(done, as_version=4), made / f"{done.stem}.html")
+            sys.exit(
+                f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by"
+                f" NUM_CLASSES=…, where 1 stands for None. The notebook as far as it ran: {kept}."
+                " demo/ is left as it was.)"
+            )
+        html(without_marks(nbformat.read(done, as_version=4)), made / f"{done.stem}.html")
         scores = json.loads((made / "scores.json").read_text())
-        shown = [ROOT / "demo" / p.name for p in sorted(made.iterdir()) if p.is_file()]  # no folder: the set of shapes
+        # no folder: the set of shapes
+        shown = [ROOT / "demo" / p.name for p in sorted(made.iterdir()) if p.is_file()]
         shown[0].parent.mkdir(exist_ok=True)
         for path in shown: shutil.move(made / path.name, path)
     print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
     print("\n".join(f"  {path.relative_to(ROOT)}" for path in shown))
-    print(f"Look at demo/{Path(DEMO).name}.html first. With images of yours: make demo DATA=folder. A smaller model: nbs/tutorials/02_compression.md")
+    print(
+        f"Look at demo/{Path(DEMO).name}.html first. With images of yours: make demo DATA=folder. A"
+        " smaller model: nbs/tutorials/02_compression.md"
+    )
+
+
+def without_marks(nb):
+    """The notebook without the lines that only the tests read."""
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.source = re.sub(r"^#\| (short|full)\b.*\n", "", cell.source, flags=re.M)
+    return nb
 
 
 def published(md, run=True):
     """The executed copy with its badge, ready to be shown; without `run`, the mere notebook."""
     from nbformat.v4 import new_markdown_cell
-    nb = executed(md) if run else notebook(md)
+    nb = without_marks(executed(md) if run else notebook(md))
     if md.name != "index.md":
         nb.cells.insert(1, new_markdown_cell(badge(md), id="badge"))
     return nb
@@ -446,20 +583,28 @@ ITEM = re.compile(r"^    (\S[^:]*): (.*)")
 
 
 def google_to_markdown(text):
-    """Google's docstring sections as Markdown: a heading and a list, where nbdev would let them flow together."""
+    """Google's docstring sections as Markdown: a heading and a list, where nbdev would let them
+    flow together."""
     lines, inside = [], False
     for line in text.splitlines():
         section, item = SECTION.match(line), ITEM.match(line)
-        if section: lines += ["", f"**{section[1]}**", ""]
-        elif inside and item: lines.append("- " + ", ".join(f"`{n.strip('*` ')}`" for n in item[1].split(",")) + f": {item[2]}")
-        elif inside and line.startswith("    "): lines.append(("  " if lines[-1].strip() else "") + line.strip())
-        else: lines.append(line)
+        if section:
+            lines += ["", f"**{section[1]}**", ""]
+        elif inside and item:
+            lines.append(
+                "- " + ", ".join(f"`{n.strip('*` ')}`" for n in item[1].split(",")) + f": {item[2]}"
+            )
+        elif inside and line.startswith("    "):
+            lines.append(("  " if lines[-1].strip() else "") + line.strip())
+        else:
+            lines.append(line)
         inside = bool(section) or inside and (line.startswith("    ") or not line)
     return "\n".join(lines)
 
 
 def pages(run=True):
-    """Everything the docs need before Quarto: executed notebooks, links, show_doc; the folder they are in."""
+    """Everything the docs need before Quarto: executed notebooks, links, show_doc; the folder they
+    are in."""
     import nbformat
     from nbdev.quarto import refresh_quarto_yml
     from nbdev.serve import proc_nbs
@@ -472,11 +617,15 @@ def pages(run=True):
         page.parent.mkdir(parents=True, exist_ok=True)
         for cell in nb.cells:
             if cell.cell_type == "markdown":
-                cell.source = relink(cell.source, md,
-                                     lambda p: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb")
+                cell.source = relink(
+                    cell.source,
+                    md,
+                    lambda p, md=md: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb",
+                )
         nbformat.write(nb, page)
     for yml in ("_quarto.yml", "nbdev.yml"): shutil.copy(NBS / yml, staged / yml)
-    os.environ.update(clean_env(BUILD / "home", "tf_keras"))  # one process imports them all, and tfmot works on no other
+    # one process imports them all, and tfmot works on no other
+    os.environ.update(clean_env(BUILD / "home", "tf_keras"))
     # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
     folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
     for page in folder.rglob("*.ipynb"):
@@ -491,7 +640,10 @@ def pages(run=True):
 def docs():
     folder = pages()
     if not shutil.which("quarto"):
-        return print(f"{folder.relative_to(ROOT)}/ holds the pages. To render them install Quarto: https://quarto.org/docs/get-started/")
+        return print(
+            f"{folder.relative_to(ROOT)}/ holds the pages. To render them install Quarto:"
+            " https://quarto.org/docs/get-started/"
+        )
     subprocess.run(["quarto", "render", str(folder), "--no-execute"], check=True)
     shutil.rmtree(ROOT / "_docs", ignore_errors=True)
     shutil.move(folder / "_docs", ROOT / "_docs")
@@ -506,24 +658,36 @@ def colab():
     shutil.rmtree(out, ignore_errors=True)
     for md in sources():
         nb, path = published(md), out / f"{name_of(md)}.ipynb"
-        install = f'%pip install -q "dl_utils[tutorials,tfmot] @ git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
+        install = (
+            '%pip install -q "dl_utils[tutorials,tfmot] @'
+            f' git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
+        )
         nb.cells.insert(2, new_code_cell(install, id="install"))
         for cell in nb.cells:
             if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nb, path)
-    print(f"{out.relative_to(ROOT)}/ is what the branch {p['colab_branch']!r} of {p['user']}/{p['repo']} should hold")
+    print(
+        f"{out.relative_to(ROOT)}/ is what the branch {p['colab_branch']!r} of"
+        f" {p['user']}/{p['repo']} should hold"
+    )
 
 
 def bench():
-    found = [md for md in sources() if not is_component(md) and name_of(md).startswith("benchmarks")]
+    found = [
+        md for md in sources() if not is_component(md) and name_of(md).startswith("benchmarks")
+    ]
     for md in found: print(execute(md, echo=True, flags=FLAGS).relative_to(ROOT))
     if not found: print("no notebooks in nbs/benchmarks/")
 
 
 def run(name, flavour=DEFAULT):
     flags = os.environ.get("FLAGS", "").split()
-    print(execute(by_name(name), flavour, flags=flags, echo=True, short="slow" not in flags).relative_to(ROOT))
+    print(
+        execute(
+            by_name(name), flavour, flags=flags, echo=True, short="slow" not in flags
+        ).relative_to(ROOT)
+    )
 
 
 def imported_by(name):
@@ -540,7 +704,8 @@ def imported_by(name):
 
 
 def touched():
-    """Notebooks that the uncommitted change touches, the changed ones first, then those whose modules import theirs, and so on."""
+    """Notebooks that the uncommitted change touches, the changed ones first, then those whose
+    modules import theirs, and so on."""
     git = ["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=all", "--", "nbs"]
     lines = subprocess.run(git, check=True, capture_output=True, text=True).stdout.splitlines()
     paths = [ROOT / line[3:].split(" -> ")[-1].strip('"') for line in lines]
@@ -555,9 +720,14 @@ QUICK = 240  # seconds after which `make quick` begins no other notebook
 
 
 def quick(name=None):
-    """Prove one notebook, or what the uncommitted change touches, nearest first, as long as that is quick."""
+    """Prove one notebook, or what the uncommitted change touches, nearest first, as long as that is
+    quick."""
     names, start = [name] if name else touched(), time.monotonic()
-    if not names: print("no notebook has changed since the last commit; make quick NB=training/warmup proves one")
+    if not names:
+        print(
+            "no notebook has changed since the last commit; make quick NB=training/warmup"
+            " proves one"
+        )
     for i, name in enumerate(names):
         if time.monotonic() - start > QUICK:
             return print(f"left to `make test`: {', '.join(names[i:])}")
@@ -567,8 +737,12 @@ def quick(name=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["build", "run", "quick", "demo", "docs", "colab", "bench", "clean"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "command", choices=["build", "run", "quick", "demo", "docs", "colab", "bench", "clean"]
+    )
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()
     try:

@@ -1,20 +1,32 @@
 """Jupyter kernels that start with TensorFlow imported already.
 
-    python tools/warm_kernel.py serve SOCKET [MODULE ...]     import the modules once, then fork a kernel for each caller
-    python tools/warm_kernel.py start SOCKET ARGUMENT ...     ask for one with these arguments, and stand for it until it ends
+    python tools/warm_kernel.py serve SOCKET [MODULE ...]
+        import the modules once, then fork a kernel for each caller
+    python tools/warm_kernel.py start SOCKET ARGUMENT ...
+        ask for a kernel with these arguments, and stand for it until it ends
 
-Importing TensorFlow and Keras takes longer than most notebooks. The server imports them before anything runs in them, when
-a fork is still safe: no thread and no device exists yet. A kernel is a fork: a process of its own, with the environment,
-the folder and the files of its caller; `dl_utils` is not imported yet. Linux and macOS.
+Importing TensorFlow and Keras takes longer than most notebooks. The server imports them before
+anything runs in them, when a fork is still safe: no thread and no device exists yet. A kernel is a
+fork: a process of its own, with the environment, the folder and the files of its caller; `dl_utils`
+is not imported yet. For Linux and macOS.
 """
-import importlib, json, os, select, signal, socket, sys, threading
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
 
 
 def serve(path, modules):
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # matplotlib reads it when it is imported
+    # matplotlib reads it when it is imported
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for module in [*modules, "ipykernel.kernelapp"]: importlib.import_module(module)
     os.environ.pop("MPLBACKEND")
-    for thread in threading.enumerate(): assert thread is threading.main_thread(), f"{thread} would be lost in a fork"
+    for thread in threading.enumerate():
+        assert thread is threading.main_thread(), f"{thread} would be lost in a fork"
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
@@ -35,7 +47,8 @@ def serve(path, modules):
 
 
 def attend(connection):
-    """Fork the kernel; tell its caller when it ends and by what, and end it when the caller is gone."""
+    """Fork the kernel; tell its caller when it ends and by what, and end it when the caller is
+    gone."""
     message, files, *_ = socket.recv_fds(connection, 1 << 20, 3)
     while not message.endswith(b"\n"): message += connection.recv(1 << 20)
     order = json.loads(message)
@@ -45,7 +58,8 @@ def attend(connection):
     connection.sendall(f"{kernel}\n".encode())
     status = None
     while status is None:
-        if select.select([connection], [], [], .05)[0]:  # nothing is ever sent here: the caller's end is closed
+        # nothing is ever sent here: the caller's end is closed
+        if select.select([connection], [], [], .05)[0]:
             os.kill(kernel, signal.SIGKILL)
             os.waitpid(kernel, 0)
             os._exit(0)
@@ -62,7 +76,11 @@ def run(connection, files, order):
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
     sys.path[:] = order["path"]
-    sys.argv[:] = ["ipykernel_launcher", *order["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"]
+    sys.argv[:] = [
+        "ipykernel_launcher",
+        *order["arguments"],
+        f"--IPKernelApp.parent_handle={os.getppid()}",
+    ]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from ipykernel.kernelapp import IPKernelApp
     IPKernelApp.launch_instance()
@@ -76,7 +94,8 @@ def start(path, *arguments):
     socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [0, 1, 2])
     answer = connection.makefile()
     kernel = int(answer.readline())
-    for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, lambda number, _: os.kill(kernel, number))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(kernel, number))
     code = answer.readline()
     if not code: os.kill(kernel, signal.SIGKILL)  # the server was killed
     os._exit(int(code) if code and int(code) >= 0 else 1)

@@ -1,12 +1,16 @@
-"""Print each name in which the Keras of this flavour and another module differ; `tf.keras` lacks some long names of losses,
-and keeps an AlphaDropout of its own: nothing here uses them."""
+"""Print each name in which the Keras of this flavour and another module differ.
+
+`tf.keras` lacks some long names of losses, and has its own AlphaDropout: we use none of them.
+"""
 import importlib
 import sys
 
 from dl_utils.keras_module import keras
 
-PARTS = ("activations applications callbacks constraints initializers layers losses metrics models optimizers "
-         "regularizers utils")
+PARTS = (
+    "activations applications callbacks constraints initializers layers losses metrics models"
+    " optimizers regularizers utils"
+)
 other = importlib.import_module(sys.argv[1])
 for part in PARTS.split():
     names, ours = vars(getattr(other, part)), vars(getattr(keras, part))

@@ -4,7 +4,8 @@ import sys
 
 class NoTensorFlow:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "tensorflow": raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 sys.meta_path.insert(0, NoTensorFlow())
