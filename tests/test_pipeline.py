@@ -614,6 +614,32 @@ def test_public_names_are_wanted():
     assert MET <= set(defined) and len(MET) < 15
 
 
+# words that CONTRIBUTING.md replaces, and how often each may stand where it means something else
+REPLACED = {
+    r"pictures?": 0,
+    r"networks?": 20,  # neural, convolutional: the kind, not a Keras object
+    r"void": 0,
+    r"twins?": 0,
+    r"swallow\w*": 0,
+    r"anew": 0,
+    r"helpers?": 3,
+    r"whoever|nobody|somebody|everybody": 0,
+    r"told": 0,
+}
+
+
+def test_one_word_for_each_concept():
+    pages = {md: md.read_text() for md in notebooks.sources() if md == notebooks.original(md)}
+    for word, allowed in REPLACED.items():
+        pattern = re.compile(rf"\b(?:{word})\b", re.I)
+        found = [
+            f"{notebooks.name_of(md)}: {m[0]}"
+            for md, text in pages.items()
+            for m in pattern.finditer(text)
+        ]
+        assert len(found) <= allowed, (word, found)
+
+
 def test_style():
     """pycodestyle, pyflakes and bugbear, over the cells of the notebooks, the tests and the tools;
     pyproject.toml configures them."""
