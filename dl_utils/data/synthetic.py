@@ -1,4 +1,4 @@
-"""Small, free, and worth learning: images of textured shapes, drawn when they are needed.
+"""A small segmentation dataset of textured shapes, drawn in seconds, for lessons, tests and first experiments.
 
 Docs: https://nikitashubin.github.io/dl_utils/data/synthetic.html.md"""
 
@@ -15,94 +15,102 @@ from PIL import Image
 
 from ..utils import check_int
 
-# %% ../../nbs/data/synthetic.md #4f242b66
+# %% ../../nbs/data/synthetic.md #3c02a545
 SHAPES = dict(
     disc=lambda u, v: u**2 + v**2 < 1,
     square=lambda u, v: np.maximum(abs(u), abs(v)) < .85,
     triangle=lambda u, v: (v > -.6) & (v < 1.1 - 1.9 * abs(u)),
     ring=lambda u, v: abs(np.hypot(u, v) - .75) < .28,
     cross=lambda u, v: (np.minimum(abs(u), abs(v)) < .32) & (np.maximum(abs(u), abs(v)) < 1),
-    diamond=lambda u, v: abs(u) + 1.6 * abs(v) < 1.1)
+    diamond=lambda u, v: abs(u) + 1.6 * abs(v) < 1.1,
+)
 
-# %% ../../nbs/data/synthetic.md #093612c4
-def _color(rng, level):
-    return level + rng.uniform(-.25, .25, 3)
+# %% ../../nbs/data/synthetic.md #5e29f2f8
+def _random_color(rng, grey):
+    return grey + rng.uniform(-.25, .25, 3)
+
+def _draw_background(rng, x, y):
+    waves = sum(
+        np.sin(2 * np.pi * (rng.uniform(1, 4, 2) @ [x.ravel(), y.ravel()] + rng.random()))
+        for _ in range(3)
+    )
+    return _random_color(rng, .45) + .07 * waves.reshape(*x.shape, 1)
+
+def _place_shape(rng, x, y, kind):
+    "Where the shape is, and stripes or checks"
+    radius, angle = rng.uniform(.14, .27), rng.uniform(0, 2 * np.pi)
+    # x and y have the length 1 along the shorter side
+    step = 1 / min(x.shape)
+    u = (x - rng.uniform(0, x.shape[1] * step)) / radius
+    v = (y - rng.uniform(0, x.shape[0] * step)) / radius
+    u, v = u * np.cos(angle) - v * np.sin(angle), u * np.sin(angle) + v * np.cos(angle)
+    frequency = np.pi * (1.5 + 1.2 * kind)
+    texture = np.sin(frequency * u) * (np.sin(frequency * v) if kind % 2 else 1)
+    is_inside = list(SHAPES.values())[(kind - 1) % len(SHAPES)]
+    return is_inside(u, v), np.sign(texture)
 
 def draw_shapes(rng, size, num_classes, shapes=5):
-    """Draw one image of textured shapes on textured ground.
+    """Draw one image of textured shapes on a textured background.
 
     Args:
         rng: a NumPy random generator.
         size: `(height, width)`.
-        num_classes: ground and `num_classes - 1` kinds of shapes.
+        num_classes: the background and `num_classes - 1` kinds of shapes.
         shapes: how many are drawn; later ones cover earlier ones.
 
     Returns:
         uint8 RGB `(height, width, 3)`, and uint8 indices of classes `(height, width)`.
     """
-    (h, w), kinds = size, list(SHAPES.values())
-    y, x = np.mgrid[:h, :w] / min(size)
-    waves = sum(
-        np.sin(2 * np.pi * (rng.uniform(1, 4, 2) @ [x.ravel(), y.ravel()] + rng.random()))
-        for _ in range(3)
-    )
-    image, mask = _color(rng, .45) + .07 * waves.reshape(h, w, 1), np.zeros(size, 'uint8')
+    y, x = np.mgrid[:size[0], :size[1]] / min(size)
+    image, mask = _draw_background(rng, x, y), np.zeros(size, 'uint8')
     for _ in range(shapes):
         kind = rng.integers(1, num_classes)
-        radius, angle = rng.uniform(.14, .27), rng.uniform(0, 2 * np.pi)
-        u, v = (x - rng.uniform(0, w / min(size))) / radius, (
-            y - rng.uniform(0, h / min(size))
-        ) / radius
-        u, v = u * np.cos(angle) - v * np.sin(angle), u * np.sin(angle) + v * np.cos(angle)
-        inside = kinds[(kind - 1) % len(kinds)](u, v)
-        stripes = np.sin(np.pi * (1.5 + 1.2 * kind) * u) * (
-            np.sin(np.pi * (1.5 + 1.2 * kind) * v) if kind % 2 else 1
-        )
-        image[inside] = (_color(rng, .55) + .22 * np.sign(stripes)[..., None])[inside]
+        inside, texture = _place_shape(rng, x, y, kind)
+        image[inside] = (_random_color(rng, .55) + .22 * texture[..., None])[inside]
         mask[inside] = kind
     image += rng.normal(0, .04, image.shape)
     return (image.clip(0, 1) * 255).astype('uint8'), mask
 
-# %% ../../nbs/data/synthetic.md #6393ee24
+# %% ../../nbs/data/synthetic.md #e4e6f5c1
 def make_shapes_dataset(path, n=64, size=(96, 96), num_classes=4, seed=0):
-    """Write a small set of textured shapes as `path/inp/*.png` and `path/out/*.png`.
+    """Write a small dataset of textured shapes as `path/inp/*.png` and `path/out/*.png`.
 
     Args:
-        path: folder to write to; made if it is not there.
+        path: folder to write to; created if it does not exist.
         n: number of pairs.
         size: `(height, width)` in pixels.
-        num_classes: the ground and `num_classes - 1` kinds of shapes, at least 2 in all.
+        num_classes: the background and `num_classes - 1` kinds of shapes, at least 2 in all.
         seed: the same seed gives the same images.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds something else.
+        ValueError: an argument is out of range, or the folder holds other files.
     """
-    sides = [Path(path) / side for side in ('inp', 'out')]
-    check_int('n', n), check_int('num_classes', num_classes, 2)
+    check_int('n', n)
+    check_int('num_classes', num_classes, 2)
     if len(size) != 2 or min(size) < 8:
         raise ValueError(f'size={size!r}: (height, width) from (8, 8) on is expected')
-    def files():
+    folders = [Path(path) / side for side in ('inp', 'out')]
+    def draw_files():
         rng = np.random.default_rng(seed)
         for i in range(n):
-            for side, drawn in zip(sides, draw_shapes(rng, tuple(size), num_classes)):
-                yield side / f'{i:04d}.png', drawn
-    _refuse_others(sides, files())
-    for side in sides: side.mkdir(parents=True, exist_ok=True)
-    for file, drawn in files(): Image.fromarray(drawn).save(file)
+            for folder, pixels in zip(folders, draw_shapes(rng, tuple(size), num_classes)):
+                yield folder / f'{i:04d}.png', pixels
+    _refuse_other_files(folders, draw_files())
+    for folder in folders: folder.mkdir(parents=True, exist_ok=True)
+    for file, pixels in draw_files(): Image.fromarray(pixels).save(file)
     return Path(path)
 
-def _refuse_others(sides, files):
-    there = {file for side in sides if side.is_dir() for file in side.iterdir()}
-    if not there: return
-    same = {
-        file
-        for file, drawn in files
-        if file in there and np.array_equal(np.asarray(Image.open(file)), drawn)
-    }
-    if there - same:
+def _refuse_other_files(folders, drawn):
+    "ValueError if the folders hold files that are not among those drawn"
+    others = {file for folder in folders if folder.is_dir() for file in folder.iterdir()}
+    if not others: return
+    for file, pixels in drawn:
+        if file in others and np.array_equal(np.asarray(Image.open(file)), pixels):
+            others.remove(file)
+    if others:
         raise ValueError(
-            f'{min(there - same)} is there already, and is something else; give an empty folder'
+            f'{min(others)} is there already, and is another file; give an empty folder'
         )
