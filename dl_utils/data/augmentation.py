@@ -181,7 +181,7 @@ def relabelling(values, taken):
     table[sorted(values)] = np.sort(labels)
     return table
 
-# %% ../../nbs/data/augmentation.md #b4693503
+# %% ../../nbs/data/augmentation.md #83096c30
 def _values_of(masks): return set(np.concatenate([np.ravel(m) for m in masks]).tolist())
 
 def _changes_classes(call, mask, table, draws, repeats):
@@ -209,7 +209,7 @@ def misdeeds(transforms, image, mask, table, *numbers, draws=16):
         draws: how many calls to compare.
 
     Returns:
-        A set of 'random' (they don't repeat) and 'classes' (they change classes).
+        A `set` with 'random' (they don't repeat) and 'classes' (they change classes), or less.
     """
     def call(mask, draw): return transforms(image.copy(), mask.copy(), *numbers, draw)
     first, second = call(mask, 0), call(mask, 0)

@@ -25,7 +25,7 @@ SHAPES = dict(
     diamond=lambda u, v: abs(u) + 1.6 * abs(v) < 1.1,
 )
 
-# %% ../../nbs/data/synthetic.md #5e29f2f8
+# %% ../../nbs/data/synthetic.md #23420f14
 def _random_color(rng, grey):
     return grey + rng.uniform(-.25, .25, 3)
 
@@ -39,10 +39,10 @@ def _draw_background(rng, x, y):
 def _place_shape(rng, x, y, kind):
     "Where the shape is, and stripes or checks"
     radius, angle = rng.uniform(.14, .27), rng.uniform(0, 2 * np.pi)
-    # x and y have the length 1 along the shorter side
-    step = 1 / min(x.shape)
-    u = (x - rng.uniform(0, x.shape[1] * step)) / radius
-    v = (y - rng.uniform(0, x.shape[0] * step)) / radius
+    # x and y go from 0 to 1 along the shorter side
+    height, width = x.shape
+    u = (x - rng.uniform(0, width / min(x.shape))) / radius
+    v = (y - rng.uniform(0, height / min(x.shape))) / radius
     u, v = u * np.cos(angle) - v * np.sin(angle), u * np.sin(angle) + v * np.cos(angle)
     frequency = np.pi * (1.5 + 1.2 * kind)
     texture = np.sin(frequency * u) * (np.sin(frequency * v) if kind % 2 else 1)

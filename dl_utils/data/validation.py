@@ -132,9 +132,9 @@ def inspect_pairs(pairs, format=MaskFormat()):
     raise_first([info for info in infos if isinstance(info, DataProblem)])
     return infos
 
-# %% ../../nbs/data/validation.md #42cf6f21
+# %% ../../nbs/data/validation.md #ebc9644d
 def values_of(infos, ignore_index=None):
-    """All values in the masks that `inspect_pairs` read, without `ignore_index`, as a set."""
+    """All values in the masks that `inspect_pairs` read, without `ignore_index`."""
     return set().union(*(map(int, info.values) for info in infos)) - {ignore_index}
 
 def count_classes(path, ignore_index=None):
