@@ -96,7 +96,7 @@ def close_figure(fig):
     if 'inline' in plt.get_backend(): plt.close(fig)
     return fig
 
-# %% ../nbs/plotting.md #67e1df1d
+# %% ../nbs/plotting.md #afb5309d
 def _add_legend(fig, class_names, colors, masks):
     import matplotlib.pyplot as plt
     n = masks[0].shape[-1]
@@ -107,6 +107,7 @@ def _add_legend(fig, class_names, colors, masks):
         handles=patches, loc='outside lower center', ncols=min(len(legend), 6), frameon=False
     )
 
+# %% ../nbs/plotting.md #710e3c6f
 def _paint(mask, colors):
     "`_colorize`, where a mask of one channel is grey unless there is one colour"
     is_grey = mask.shape[-1] == 1 and np.shape(colors)[:1] != (1,)

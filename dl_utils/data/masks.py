@@ -35,7 +35,7 @@ def _parse_color(color):
         " expected"
     )
 
-# %% ../../nbs/data/masks.md #f78acc5f
+# %% ../../nbs/data/masks.md #17b18d5d
 def _parse_palette_line(line):
     "Name and numbers of a line; (None, None) for a heading or a comment"
     fields = [f.strip('"\'[]()') for f in re.split(r'[,;:\t\s]+', line.strip())]
@@ -53,6 +53,7 @@ def _parse_palette_line(line):
     name = ' '.join(fields[:start] + fields[start + size:])
     return name, [int(f) for f in fields[start:start + size]]
 
+# %% ../../nbs/data/masks.md #ae203a1f
 def _drop_fourth_number(rows):
     "The three numbers of each row that are a colour, without number of the class or opacity"
     def counts_up(column): return (np.diff(column) == 1).all()
@@ -63,6 +64,7 @@ def _drop_fourth_number(rows):
     if set(rows[:, 3]) <= {0, 255}: return rows[:, :3].tolist()  # opacity
     raise ValueError('four numbers a line: which of them are the colour is not clear; leave three')
 
+# %% ../../nbs/data/masks.md #b611dbb1
 def _parse_text_palette(text):
     names, colors = [], []
     for number, line in enumerate(text.splitlines(), 1):

@@ -25,7 +25,7 @@ SHAPES = dict(
     diamond=lambda u, v: abs(u) + 1.6 * abs(v) < 1.1,
 )
 
-# %% ../../nbs/data/synthetic.md #23420f14
+# %% ../../nbs/data/synthetic.md #8bb7cc1a
 def _random_color(rng, grey):
     return grey + rng.uniform(-.25, .25, 3)
 
@@ -36,6 +36,7 @@ def _draw_background(rng, x, y):
     )
     return _random_color(rng, .45) + .07 * waves.reshape(*x.shape, 1)
 
+# %% ../../nbs/data/synthetic.md #f5d358e9
 def _place_shape(rng, x, y, kind):
     "Where the shape is, and stripes or checks"
     radius, angle = rng.uniform(.14, .27), rng.uniform(0, 2 * np.pi)
@@ -49,6 +50,7 @@ def _place_shape(rng, x, y, kind):
     is_inside = list(SHAPES.values())[(kind - 1) % len(SHAPES)]
     return is_inside(u, v), np.sign(texture)
 
+# %% ../../nbs/data/synthetic.md #809e0006
 def draw_shapes(rng, size, num_classes, shapes=5):
     """Draw one image of textured shapes on a textured background.
 

@@ -59,7 +59,9 @@ def _check_sizes(image, mask, image_path, mask_path):
         remedy = 'save it as (height, width, channels): its channels stand first'
     raise DataProblem(mask_file(mask_path), 'size', f'{what}; they must be equal', remedy)
 
-# %% ../../nbs/data/validation.md #a92a0f57
+# %% ../../nbs/data/validation.md #58792e80
+_DEFAULT_FORMAT = MaskFormat()
+
 def _stamp(paths):
     try:
         return tuple(
@@ -70,7 +72,7 @@ def _stamp(paths):
     except OSError:
         return None  # the reader reports what is wrong
 
-def _inspect_pair(pair, format=MaskFormat()):
+def _inspect_pair(pair, format=_DEFAULT_FORMAT):
     """Read an image and its mask.
 
     Args:
@@ -87,7 +89,7 @@ def _inspect_pair(pair, format=MaskFormat()):
     paths = [image, *(mask if isinstance(mask, tuple) else [mask])]
     return _inspect_files(image, mask, format, _stamp(paths))
 
-# %% ../../nbs/data/validation.md #ce7dd939
+# %% ../../nbs/data/validation.md #55ce916e
 def cores():
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -99,7 +101,7 @@ def _inspect_or_report(pair, format):
         what = f"it or its mask can't be used ({type(error).__name__}: {error})"
         return DataProblem(pair[0], 'broken', what, 'replace the files')
 
-def _inspect_all(pairs, format=MaskFormat(), desc='reading the data', delay=2):
+def _inspect_all(pairs, format=_DEFAULT_FORMAT, desc='reading the data', delay=2):
     """Read all files of a dataset once, in parallel, under a progress bar.
 
     Args:
@@ -115,7 +117,7 @@ def _inspect_all(pairs, format=MaskFormat(), desc='reading the data', delay=2):
         infos = pool.map(lambda pair: _inspect_or_report(pair, format), pairs)
         return list(tqdm(infos, desc, len(pairs), unit='pair', leave=False, delay=delay))
 
-def inspect_pairs(pairs, format=MaskFormat()):
+def inspect_pairs(pairs, format=_DEFAULT_FORMAT):
     """Read all files of a dataset once, in parallel; a progress bar appears after two seconds.
 
     Args:
@@ -252,7 +254,7 @@ def _foreground_index(label, names, colors, format):
         )
     return index
 
-# %% ../../nbs/data/validation.md #4d8364c3
+# %% ../../nbs/data/validation.md #0dc92677
 def _interpret_values(path, dataset):
     "`(num_classes, scale)`, as `understand_values` gives them"
     values, index = values_of(dataset.infos, dataset.ignore_index), dataset.ignore_index
@@ -269,6 +271,7 @@ def _interpret_values(path, dataset):
         what, remedy = re.split('[:.] (?=if )', str(error), maxsplit=1, flags=re.I)
         raise DataProblem(path, 'values', what, remedy) from None
 
+# %% ../../nbs/data/validation.md #1ca43b2e
 def _move_to_problems(dataset, problems):
     "Remove pairs, of which `problems` are a dictionary by index, from a dataset"
     dataset.problems.extend(problems.values())
@@ -293,6 +296,7 @@ def _find_invalid_masks(dataset):
             problems[i] = DataProblem(mask_file(mask), 'value', what, remedy)
     return problems
 
+# %% ../../nbs/data/validation.md #e7017ba8
 def _analyze_single_channels(path, dataset):
     has_names = dataset.class_names or dataset.format.colors
     if dataset.foreground is not None and not has_names:
@@ -346,7 +350,7 @@ def _analyze_several_channels(path, dataset):
         remedy = 'channels show one class each, by 0 and 1, or by 0 to 255'
         raise DataProblem(path, 'values', what, remedy)
 
-# %% ../../nbs/data/validation.md #c4f7c1d1
+# %% ../../nbs/data/validation.md #5b053158
 _BACKGROUND_NAMES = 'background', 'bg', 'ground', 'void', 'none', 'other'
 
 def _check_file_classes(file_classes, names, num_classes, pairs):
@@ -384,8 +388,8 @@ def study(
         delay: seconds after which the progress bar appears.
 
     Returns:
-        `Study`; its `problems` list all that is wrong, last a problem of all masks together, of
-        kind 'values'.
+        `Study`; its `problems` list all that is wrong, last a problem of all masks together,
+        of kind 'values'.
 
     Raises:
         DataProblem: a folder is missing, or may not be read.
@@ -460,7 +464,7 @@ def _count_in_values(dataset, info):
     n_foreground = (share * pixels).sum()
     return pixels.sum() - n_foreground, n_foreground
 
-# %% ../../nbs/data/validation.md #71fe1810
+# %% ../../nbs/data/validation.md #89c872d6
 def check(
     path,
     num_classes=None,
@@ -473,7 +477,8 @@ def check(
     """Read a whole dataset under a progress bar, and list all its problems.
 
     Args:
-        path, num_classes, ignore_index, class_names, palette, stacked, foreground: as in `study`.
+        path, num_classes, ignore_index, class_names, palette, stacked, foreground: as in
+            `study`.
 
     Returns:
         `Problems`, a list of `DataProblem` with `file`, `kind`, `what` and `remedy`, which
