@@ -136,7 +136,7 @@ def _pair_class_masks(images, splits, class_names):
     ]
     return pairs, problems, names
 
-# %% ../../nbs/data/pairs.md #62ac2321
+# %% ../../nbs/data/pairs.md #d5b147e1
 def pair_files(path, class_names=None):
     """Pair the files of `path/inp` with those of `path/out`, and list the files that don't match.
 
@@ -157,7 +157,8 @@ def pair_files(path, class_names=None):
     mask_files, mask_folders = _list_folder(Path(path) / 'out')
     images, problems = _by_stem(image_files)
     duplicates = {_stem(Path(problem.file)) for problem in problems}
-    problems += map(_unexpected_folder, image_folders + mask_folders * bool(mask_files))
+    unexpected = image_folders + (mask_folders if mask_files else [])
+    problems += map(_unexpected_folder, unexpected)
     names = None
     if mask_folders and not mask_files:
         splits = _split_folder_paths(images, mask_folders, class_names)
@@ -182,15 +183,15 @@ def _unexpected_folder(folder):
     what, remedy = 'is a folder, and is not read', 'move its files up, or the folder away'
     return DataProblem(folder, 'folder', what, remedy)
 
-# %% ../../nbs/data/pairs.md #11a7a589
+# %% ../../nbs/data/pairs.md #50b7bcf0
 def raise_first(problems):
     """Raise the first of some problems; the message counts the others."""
     if not problems: return
     first, n_more = problems[0], len(problems) - 1
     if not n_more: raise first
-    others = ', '.join(problem.file for problem in problems[1:4]) + ' …' * (n_more > 3)
-    more = f"{n_more} more problem{'s' * (n_more > 1)}, with {others}"
-    remedy = f'{first.remedy} ({more}; dl_utils.data.loader.check lists all)'
+    more = f"{n_more} more {'problem' if n_more == 1 else 'problems'}"
+    others = ', '.join(problem.file for problem in problems[1:4]) + (' …' if n_more > 3 else '')
+    remedy = f'{first.remedy} ({more}, with {others}; dl_utils.data.loader.check lists all)'
     raise type(first)(first.file, first.kind, first.what, remedy) from first.__cause__
 
 def find_pairs(path, class_names=None):

@@ -210,7 +210,7 @@ class Study:
     foreground: list | None = None
     class_names: list | None = None
 
-# %% ../../nbs/data/validation.md #bd9fb61e
+# %% ../../nbs/data/validation.md #55fd4177
 def _check_mask_options(num_classes, ignore_index, class_names, palette, stacked, foreground):
     "Format, num_classes, ignore_index and class_names that follow from the arguments alone"
     if num_classes is not None:
@@ -231,7 +231,7 @@ def _check_mask_options(num_classes, ignore_index, class_names, palette, stacked
             f'foreground={foreground!r} makes a binary target of some classes; leave out'
             ' num_classes='
         )
-    if class_names is not None: names = class_names
+    if class_names is not None: names = list(class_names)
     return format, num_classes, ignore_index, names and list(names)
 
 # %% ../../nbs/data/validation.md #10062f1f
