@@ -183,7 +183,7 @@ def _unexpected_folder(folder):
     what, remedy = 'is a folder, and is not read', 'move its files up, or the folder away'
     return DataProblem(folder, 'folder', what, remedy)
 
-# %% ../../nbs/data/pairs.md #50b7bcf0
+# %% ../../nbs/data/pairs.md #aabd7443
 def raise_first(problems):
     """Raise the first of some problems; the message counts the others."""
     if not problems: return
@@ -191,7 +191,7 @@ def raise_first(problems):
     if not n_more: raise first
     more = f"{n_more} more {'problem' if n_more == 1 else 'problems'}"
     others = ', '.join(problem.file for problem in problems[1:4]) + (' …' if n_more > 3 else '')
-    remedy = f'{first.remedy} ({more}, with {others}; dl_utils.data.loader.check lists all)'
+    remedy = f'{first.remedy} ({more}, with {others}; dl_utils.data.validation.check lists all)'
     raise type(first)(first.file, first.kind, first.what, remedy) from first.__cause__
 
 def find_pairs(path, class_names=None):
