@@ -1,4 +1,4 @@
-"""`SegDataLoader` turns a folder of images and masks into batches that Keras trains on, all cores at work, and says what is wrong with the folder before training starts.
+"""`SegDataLoader` turns a folder of images and masks into batches for Keras, uses all cores, and reports what is wrong with the folder before training starts.
 
 Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #2d9cacc4
+# %% ../../nbs/data/loader.md #ea0973a3
 import itertools
 import math
 import os
@@ -21,114 +21,162 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils import check_choice, check_int, check_range
-from ..keras_module import import_optional, PyDataset
 from fastcore.basics import patch_to
-from .batches import check_sizes, epoch_order, Plan, read_ahead, Source
-from .prefetch import anew_after_fork, check_sendable, make_cache
-from .validation import check, class_counts, count_classes, inspect_pairs, Problems
-from .validation import study, values_of
-from .masks import as_weights, encode_mask, Encoder, read_palette, rule_weights
-from .masks import understand_values
-from .pairs import find_pairs, raise_first
-from .images import DataProblem, read_image, read_mask
-from .synthetic import draw_shapes, make_shapes_dataset, SHAPES
-from ..plotting import browse, close_figure, show_masks
-from .augmentation import misdeeds, relabelling, Repeatable, transform_pair
-from .augmentation import write_float
+from ..keras_module import import_optional, PyDataset
+from ..utils import check_choice, check_int, check_range
+from ..plotting import browse, show_masks
+from .pairs import raise_first
+from .masks import as_weights, Encoder, rule_weights
+from .validation import check, class_counts, Problems, study, values_of
+from .augmentation import misdeeds, relabelling, Repeatable, write_float
+from .prefetch import anew_after_fork, check_picklable, make_cache
+from .batches import check_same_size, Plan, prefetch_batches, Source
 
-# %% ../../nbs/data/loader.md #f150c3da
+# %% ../../nbs/data/loader.md #89c9f224
 def _check_arguments(loader):
     check_int('batch_size', loader.batch_size)
     check_range('epoch_multiplier', loader.epoch_multiplier, 1e-6, 1e6)
     check_int('seed', loader.seed, 0)
-    check_int('ahead', loader.ahead, 0)
-    if loader.threads is not None:
-        check_int('workers', loader.threads, 0, '0 reads in the calling thread')
+    check_int('prefetch', loader.prefetch, 0)
+    if loader.n_workers is not None:
+        check_int('workers', loader.n_workers, 0, '0 reads in the calling thread')
     check_choice('processes', loader.processes, (False, True))
-    if loader.processes and loader.threads == 0:
+    if loader.processes and loader.n_workers == 0:
         raise ValueError(
             'processes=True without workers (workers=0, or use_multithreading=False): 1 or more are'
             ' expected, or None for one a core; or leave out processes=True'
         )
     if loader.processes and os.name != 'posix':
         raise ValueError(
-            f'processes=True: it is made for Linux and macOS, this is {os.name!r}; leave it out to'
-            ' use threads'
+            f'processes=True works on Linux and macOS, this is {os.name!r}; leave it out to use'
+            ' threads'
         )
     check_choice('target', loader.target, ('one-hot', 'sparse'))
     check_choice('on_error', loader.on_error, ('raise', 'skip'))
     if isinstance(loader.class_weights, str): rule_weights([[1, 1]], loader.class_weights)
 
-# %% ../../nbs/data/loader.md #3cfd9e7a
-class SkippedSamples(UserWarning):
-    """Says at the end of an epoch which samples were left out."""
+# %% ../../nbs/data/loader.md #815d7fe4
+class _DatasetProperties:
+    "What the constructor has derived from the files and the arguments"
+    @property
+    def dataset_info(self):
+        """The pairs, their classes, and how the masks are stored."""
+        return self._source.dataset_info
 
-class SegDataLoader(PyDataset):
+    @property
+    def pairs(self):
+        """List of `(image, mask)` paths."""
+        return self.dataset_info.pairs
+
+    @property
+    def infos(self):
+        """Size, values and pixel counts of each pair."""
+        return self.dataset_info.infos
+
+    @property
+    def num_classes(self):
+        """The number of classes; None for binary masks."""
+        return self.dataset_info.num_classes
+
+    @property
+    def class_names(self):
+        """List of names, or None."""
+        return self.dataset_info.class_names
+
+    @property
+    def ignore_index(self):
+        """The value of ignored pixels, or None."""
+        return self.dataset_info.ignore_index
+
+    @property
+    def scale(self):
+        """The grey value that stands for 1 in binary masks and in channels."""
+        return self.dataset_info.scale
+
+# %% ../../nbs/data/loader.md #7a6e0a27
+class _SourceProperties(_DatasetProperties):
+    "What the loader does to the files"
+    @property
+    def encoder(self):
+        """Turns masks into targets and weights."""
+        return self._source.encoder
+
+    @property
+    def size(self):
+        """Height and width of all images after the transforms, or None if they differ."""
+        return self._source.size
+
+    @property
+    def transforms(self):
+        """The transforms; `with_transforms` replaces them."""
+        return self._source.transforms.transforms
+
+# %% ../../nbs/data/loader.md #8b5387d9
+class SkippedSamples(UserWarning):
+    """Names at the end of an epoch the samples that were skipped."""
+
+class SegDataLoader(_SourceProperties, PyDataset):
     """Batches of images and masks for `fit`, `evaluate` and `predict`.
 
     Args:
         path: folder with the subfolders `inp` (images) and `out` (masks); files are paired by stem.
-        num_classes: number of classes in the masks; None for binary ones (0 and 1, or levels of
-            grey), and where the palette or the channels tell.
+        num_classes: number of classes in the masks; None for binary masks (0 and 1, or grey
+            values), and where the palette or the channels determine it.
         transforms: any callable `(image=, mask=) -> dict`; it gets uint8 RGB and the mask. With a
-            parameter `rng` it is given a
-            NumPy generator, and runs in parallel, as those of albumentations do. Others run in the
-            thread that asks for the batch.
+            parameter `rng` it gets a NumPy generator, and runs in parallel, as albumentations do.
+            Others run in the thread that asks for the batch.
         batch_size: samples in a batch.
         shuffle: draw the samples in a new random order each epoch.
-        epoch_multiplier: how many times an epoch goes through the set; may be a fraction.
+        epoch_multiplier: how many times an epoch goes through the dataset; may be a fraction.
         use_multithreading: False is `workers=0`.
         drop_incomplete_batch: leave out a last batch that is not full.
-        ignore_index: value of pixels without a label; it may lie outside the classes. With a
-            palette a colour, or a name in it.
-        class_names: names to show, one a class.
-        seed: what the random orders depend on; drawn from NumPy's global state if None, so that
-            `keras.utils.set_random_seed` decides. Transforms depend on it, too, on the epoch and on
-            the place in it, so that a batch is the same whenever, and by however many workers, it
-            is made.
-        target: 'one-hot', or 'sparse' for indices, as `sparse_categorical_crossentropy` wants them.
-        palette: colours that stand for classes: `{name: (r, g, b)}`, a list, or a file with them
-            (see `read_palette`).
-        stacked: each channel of a mask is a class (several files, one a class, are found without
-            it).
+        ignore_index: value of ignored pixels; it may lie outside the classes. With a palette a
+            colour, or a name in it.
+        class_names: names to show, one for each class.
+        seed: the random orders and transforms depend on it; if None it is drawn from NumPy's global
+            state, so that `keras.utils.set_random_seed` determines it. A batch depends on the seed,
+            the epoch and its position, but not on the number of workers.
+        target: 'one-hot', or 'sparse' for indices, as `sparse_categorical_crossentropy` needs them.
+        palette: colours that stand for classes: `{name: (r, g, b)}`, a list, or a file (see
+            `read_palette`).
+        stacked: each channel of a mask is a class (several files, one for each class, are detected
+            without it).
         foreground: the class, or classes, by number (in the palette, if there is one) or name, that
             a binary target shows.
         class_weights: a weight for each class, a dictionary of them by number or name, or the rule
             'balanced' or 'median', to weigh the pixels by.
-        workers: how many threads, or processes, decode and transform; if None, as many processes as
-            there are cores, or one thread more. 0 does it in the calling thread.
+        workers: number of threads, or processes, that decode and transform; if None, one process
+            for each core, or one thread more. 0 works in the calling thread.
         processes: True makes the workers processes. They take a second or two to start and some 100
-            MB each, and are the faster ones from
-            then on. `transforms` are sent to them; those without `rng` run in parallel, too; what
-            they print does not go to a notebook, but where the notebook's server prints.
-            A batch lies in memory that is shared with them; before a `fork`, copy what both sides
-            are to use.
-        ahead: batches that are begun before they are asked for, if they are asked for in turn.
+            MB each, and are faster from then on. `transforms` are sent to them; those without `rng`
+            run in parallel, too; what they print goes to the terminal of the notebook's server, not
+            to the notebook. A batch lies in memory that is shared with them; before a `fork`, copy
+            the arrays that parent and child both use.
+        prefetch: batches to start in advance, if you ask for them in order.
         cache: 'ram' or 'disk' keeps decoded images and masks: `height * width * 4` bytes each (5
-            for masks of 16 bits). Processes keep them, each a part.
-        cache_limit: bytes that the cache may take; 4 GiB of memory or 64 GiB of the disk if None.
-            Pairs that don't fit are decoded each time.
-        on_error: 'raise', or 'skip': pairs that can't be used are left out, a sample that fails
-            later is replaced by the next one,
-            and the warning `SkippedSamples` names them at the end of the epoch.
+            for masks of 16 bits). Each worker process keeps its own part.
+        cache_limit: maximum bytes of the cache; 4 GiB of memory or 64 GiB of disk if None. Pairs
+            that don't fit are decoded each time.
+        on_error: 'raise', or 'skip': unusable pairs are left out, the next sample replaces one that
+            fails later, and the warning `SkippedSamples` names them at the end of the epoch.
         mixing: transforms may bring classes into a mask that its file does not hold, as mosaic and
             copy-paste do.
 
-    A batch is `(x, y)`, or `(x, y, w)` with `ignore_index` or `class_weights`: `x` float32 RGB in
-    [0, 1], `(batch, height, width, 3)`;
+    A batch is `(x, y)`, or `(x, y, w)` with `ignore_index` or `class_weights`:
+    `x` float32 RGB in [0, 1], `(batch, height, width, 3)`;
     `y` float32, one-hot `(batch, height, width, num_classes)`, or `(batch, height, width, 1)` in
     [0, 1] for binary masks; or int32 `(batch, height, width)` if sparse;
-    `w` float32 `(batch, height, width)`, 0 where there is no label, else 1 or the weight of the
-    class.
+    `w` float32 `(batch, height, width)`, 0 for ignored pixels, else 1 or the weight of the class.
 
     Raises:
         DataProblem: files don't fit: missing, unpaired, unreadable, of different sizes, with values
-            outside the classes. It is a ValueError (and
-            a FileNotFoundError or PermissionError where that is the reason).
+            outside the classes. It is a ValueError (and a FileNotFoundError or PermissionError
+            where that is the reason).
         TypeError: `transforms` can't be called, or sent to a process.
         ValueError: an argument is out of range, or contradicts the files.
     """
+    _warned_of_randomness = False
+
     def __init__(
         self,
         path,
@@ -148,7 +196,7 @@ class SegDataLoader(PyDataset):
         foreground=None,
         class_weights=None,
         workers=None,
-        ahead=2,
+        prefetch=2,
         cache=None,
         cache_limit=None,
         on_error='raise',
@@ -156,216 +204,173 @@ class SegDataLoader(PyDataset):
         processes=False,
     ):
         super().__init__()
-        self.path, self.batch_size, self.shuffle, self.epoch_multiplier = (
-            Path(path),
-            batch_size,
-            shuffle,
-            epoch_multiplier,
-        )
-        self.drop_incomplete_batch, self.target, self.class_weights, self.on_error = (
-            drop_incomplete_batch,
-            target,
-            class_weights,
-            on_error,
-        )
-        # Keras 3 has a `workers` of its own
-        self.threads, self.ahead, self.processes = (
-            workers if use_multithreading else 0,
-            ahead,
-            processes,
-        )
-        self.cache_kind, self.cache_limit, self.mixing = cache, cache_limit, mixing
-        self.seed, self.epoch, self.part = (
-            int(np.random.randint(2**31)) if seed is None else seed,
-            0,
-            (0, 1),
-        )
-        self.agreed = seed is not None
+        self.path = Path(path)
+        self.batch_size, self.shuffle, self.epoch_multiplier = batch_size, shuffle, epoch_multiplier
+        self.drop_incomplete_batch, self.target = drop_incomplete_batch, target
+        self.class_weights, self.on_error, self.mixing = class_weights, on_error, mixing
+        self.n_workers = workers if use_multithreading else 0  # Keras 3 has a `workers` of its own
+        self.processes, self.prefetch = processes, prefetch
+        self.cache_kind, self.cache_limit = cache, cache_limit
+        self.seed = int(np.random.randint(2**31)) if seed is None else seed
+        self._seed_given = seed is not None
+        self.epoch, self.part = 0, (0, 1)
         _check_arguments(self)
-        self._words = num_classes, ignore_index, class_names, palette, stacked, foreground
-        repeatable, cache = Repeatable(transforms), make_cache(cache, cache_limit)
-        if processes: check_sendable('transforms', transforms)
-        found = study(path, *self._words)
-        anew_after_fork(self)._reset()
-        _leave_out(found, path, on_error)
-        encoder, self._image_encoder = _encoders(found, target, class_weights)
-        self._source = Source(
-            found,
-            encoder,
-            repeatable,
-            cache,
-            on_error,
-            np.array(sorted(values_of(found.infos))) if mixing else None,
+        self._mask_options = dict(
+            num_classes=num_classes,
+            ignore_index=ignore_index,
+            class_names=class_names,
+            palette=palette,
+            stacked=stacked,
+            foreground=foreground,
         )
-        _check_order(self)
-        self._source = replace(self._source, size=_rehearse(self))
+        repeatable, cache = Repeatable(transforms), make_cache(cache, cache_limit)
+        if processes: check_picklable('transforms', transforms)
+        info = study(path, **self._mask_options)
+        anew_after_fork(self)._reset()
+        _raise_or_skip(info, path, on_error)
+        encoder, self._one_hot_encoder = _make_encoders(info, target, class_weights)
+        values = np.array(sorted(values_of(info.infos))) if mixing else None
+        self._source = Source(info, encoder, repeatable, cache, on_error, values)
+        _check_any_batch(self)
+        self._source = replace(self._source, size=_probe_transforms(self))
         self._prepare()
 
-# %% ../../nbs/data/loader.md #6154dc57
-def _leave_out(found, path, on_error):
-    raise_first(
-        [
-            problem
-            for problem in found.problems
-            if on_error == 'raise' or not found.pairs or problem.kind == 'values'
-        ]
-    )
-    if found.problems:
-        warnings.warn(f'{path}: {_summary(found.problems)} left out', SkippedSamples, stacklevel=3)
-
+# %% ../../nbs/data/loader.md #95adcefc
 def _summary(problems):
     shown = '; '.join(f'{p.file}: {p.what}' for p in problems[:3])
-    return (
-        f"{len(problems)} problem{'s' * (len(problems) > 1)} ({shown}{'; …' * (len(problems) > 3)})"
-    )
+    more = '; …' if len(problems) > 3 else ''
+    return f"{len(problems)} problem{'s' * (len(problems) > 1)} ({shown}{more})"
 
-def _encoders(found, target, weights):
-    "That of the targets, and one of one-hot masks to look at"
-    sparse = target == 'sparse'
-    if sparse and not found.num_classes:
-        raise ValueError(
-            "target='sparse': a binary target is one channel of 0 and 1 anyway; leave target= out,"
-            " or pass num_classes=2"
-        )
-    if isinstance(weights, str):
-        weights = rule_weights(class_counts(found), weights)
-    elif weights is not None:
-        weights = as_weights(
-            weights, found.num_classes or 2, found.class_names if found.num_classes else None
-        )
-    make = lambda **kwargs: Encoder(
-        found.num_classes,
-        found.ignore_index,
-        found.scale,
-        background=found.background,
-        foreground=found.foreground,
-        **kwargs
-    )
-    return make(sparse=sparse, class_weights=weights), make()
+def _raise_or_skip(info, path, on_error):
+    can_skip = on_error == 'skip' and info.pairs
+    raise_first([p for p in info.problems if not can_skip or p.kind == 'values'])
+    if info.problems:
+        warnings.warn(f'{path}: {_summary(info.problems)} left out', SkippedSamples, stacklevel=3)
 
-def _check_order(loader):
+def _check_any_batch(loader):
     if len(loader): return
     raise ValueError(
         f'no batch: {len(loader.order)} samples (epoch_multiplier={loader.epoch_multiplier}) where '
         f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}'
     )
 
-# %% ../../nbs/data/loader.md #547a652a
-for _name in 'pairs', 'infos', 'num_classes', 'ignore_index', 'class_names', 'scale':
-    setattr(SegDataLoader, _name, property(lambda self, name=_name: getattr(self.study, name)))
-for _name in 'study', 'encoder', 'size':
-    setattr(SegDataLoader, _name, property(lambda self, name=_name: getattr(self._source, name)))
+# %% ../../nbs/data/loader.md #8a5fe908
+def _make_encoders(info, target, class_weights):
+    sparse = target == 'sparse'
+    if sparse and not info.num_classes:
+        raise ValueError(
+            "target='sparse': a binary target is one channel of 0 and 1 anyway; leave target= out,"
+            " or pass num_classes=2"
+        )
+    if isinstance(class_weights, str):
+        class_weights = rule_weights(class_counts(info), class_weights)
+    elif class_weights is not None:
+        names = info.class_names if info.num_classes else None
+        class_weights = as_weights(class_weights, info.num_classes or 2, names)
+    args = info.num_classes, info.ignore_index, info.scale
+    options = dict(background=info.background, foreground=info.foreground)
+    encoder = Encoder(*args, sparse=sparse, class_weights=class_weights, **options)
+    return encoder, Encoder(*args, **options)
 
-SegDataLoader.transforms = property(
-    lambda self: self._source.transforms.transforms, doc='What `with_transforms` replaces.'
-)
-
+# %% ../../nbs/data/loader.md #9e967df2
 @patch_to(SegDataLoader)
 def _prepare(self):
-    """Workers are started when they are needed, and end with the loader, if nobody closes it: they
-    don't know it"""
-    self.__dict__['_reading'] = read_ahead(self._source, self.threads, self.ahead, self.processes)
+    self._prefetcher = prefetch_batches(
+        self._source, self.n_workers, self.prefetch, self.processes
+    )
 
 @patch_to(SegDataLoader)
 def _reset(self):
-    "In a copy, and in a forked process"
-    self._lock, self._skipped, self.skipped, self._asked = (
-        threading.Lock(),
-        defaultdict(dict),
-        Problems(),
-        False,
-    )
-    self._data_sets = weakref.WeakSet()
+    "The state of a new loader, of a copy, and of one in a forked process"
+    self._lock, self._skipped, self.skipped = threading.Lock(), defaultdict(dict), Problems()
+    self._batch_requested = False
+    self._tf_loaders = weakref.WeakSet()
 
-# %% ../../nbs/data/loader.md #e8041915
-_FIXED = {
-    name: 'make another loader'
-    for name in 'target class_weights on_error path mixing pairs infos study encoder num_classes ignore_index class_names scale threads ahead processes cache_kind cache_limit size part'.split()
+# %% ../../nbs/data/loader.md #78db532d
+_READ_ONLY = {
+    'path', 'pairs', 'infos', 'dataset_info', 'num_classes', 'ignore_index', 'class_names', 'scale',
+    'encoder', 'size', 'target', 'class_weights', 'on_error', 'mixing', 'n_workers', 'prefetch',
+    'processes', 'cache_kind', 'cache_limit', 'part', 'transforms',
 }
-_FIXED['transforms'] = 'with_transforms gives a loader with others'
 
 @patch_to(SegDataLoader)
 def __setattr__(self, name, value):
-    made = '_reading' in self.__dict__
-    if made and name in _FIXED:
-        raise AttributeError(f"{name} can't be changed any more; {_FIXED[name]}")
+    is_complete = '_prefetcher' in self.__dict__
+    if is_complete and name in _READ_ONLY:
+        remedy = 'make another loader'
+        if name == 'transforms': remedy = 'with_transforms gives a loader with others'
+        raise AttributeError(f'{name} is read-only; {remedy}')
     before = self.__dict__.get(name)
     object.__setattr__(self, name, value)
-    try: made and _check_arguments(self)
+    try:
+        if is_complete: _check_arguments(self)
     except ValueError:
         self.__dict__[name] = before
         raise
 
-# %% ../../nbs/data/loader.md #1fd1fc3d
-def _rehearse(loader):
-    "The size that all images have after the transforms, or None"
-    sizes = [info.size for info in loader.infos]
+# %% ../../nbs/data/loader.md #7dfaef46
+def _extreme_pairs(sizes):
+    "Indices of pairs with images of extreme sizes, each of them twice"
+    first = {size: i for i, size in reversed(list(enumerate(sizes)))}
+    area, height = math.prod, lambda size: size[0]
+    width, shape = lambda size: size[1], lambda size: size[0] / size[1]
+    orders = area, height, width, shape
+    extremes = [extreme(first, key=order) for order in orders for extreme in (min, max)]
+    smallest = sorted(first, key=area)[:6]
+    return [first[size] for size in dict.fromkeys([*extremes, *smallest]) for _ in range(2)]
+
+def _probe_transforms(loader):
+    "The size of all images after the transforms, or None if they differ"
+    sizes, files = [info.size for info in loader.infos], [image for image, _ in loader.pairs]
     if loader.transforms is None:
-        found = [(size, pair[0]) for size, pair in zip(sizes, loader.pairs)]
+        sizes_and_files = [*zip(sizes, files)]
     else:
-        first = {size: i for i, size in reversed(list(enumerate(sizes)))}
-        # area, height, width, shape
-        orders = (
-            math.prod,
-            lambda size: size[0],
-            lambda size: size[1],
-            lambda size: size[0] / size[1],
-        )
-        extreme = [end(first, key=order) for order in orders for end in (min, max)]
-        tried = [
-            first[size]
-            for size in dict.fromkeys([*extreme, *sorted(first, key=math.prod)[:6]])
-            for _ in range(2)
-        ]
-        found = [
-            (loader.sample(i, place)[0].shape[:2], loader.pairs[i][0])
-            for place, i in enumerate(tried)
+        extreme = _extreme_pairs(sizes)
+        sizes_and_files = [
+            (loader.sample(i, place)[0].shape[:2], files[i]) for place, i in enumerate(extreme)
         ]
         various = sorted(range(len(sizes)), key=lambda i: -len(loader.infos[i].values))[:3]
-        taken = values_of(loader.infos) | {0, loader.ignore_index} - {None}
-        for i in dict.fromkeys([*various, tried[0]]):
-            _judge(loader, i, taken)
-    if loader.batch_size > 1 and len(loader.order) > 1: check_sizes(found)
-    return found[0][0] if len({size for size, _ in found}) == 1 else None
+        used_values = values_of(loader.infos) | {0, loader.ignore_index} - {None}
+        for i in dict.fromkeys([*various, extreme[0]]): _check_transform(loader, i, used_values)
+    if loader.batch_size > 1 and len(loader.order) > 1: check_same_size(sizes_and_files)
+    distinct = {size for size, _ in sizes_and_files}
+    return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #0c067bfd
-def _judge(loader, index, taken):
+# %% ../../nbs/data/loader.md #24930ffe
+def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
-    of_classes = (
-        (loader.num_classes or loader.study.foreground is not None)
-        and not info.channels
-        and not loader.mixing
-    )
-    table = relabelling([v for v in info.values if v not in fixed], taken) if of_classes else None
+    has_classes = loader.num_classes or loader.dataset_info.foreground is not None
+    table = None
+    if has_classes and not info.channels and not loader.mixing:
+        table = relabelling([v for v in info.values if v not in fixed], used_values)
     image, mask = loader.read(index)
-    draws = min(16, max(2, 2 ** 23 // image.size))  # of large images a few, lest it take long
+    draws = min(16, max(2, 2 ** 23 // image.size))  # fewer for large images, to save time
+    source = loader._source
     try:
-        found = misdeeds(loader._source.transforms, image, mask, table, loader.seed, 0, draws=draws)
+        problems = misdeeds(source.transforms, image, mask, table, loader.seed, 0, draws=draws)
     except Exception as error:
-        raise loader._source.blame(index, error) from error
-    if 'classes' in found:
-        raise loader._source.blame(
-            index,
-            ValueError(
-                'transforms change classes: a relabelled mask does not become the relabelled'
-                ' outcome; interpolate masks by the nearest pixel (mask_interpolation=0), fill them'
-                ' with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'
-            ),
+        raise source.as_data_error(index, error) from error
+    if 'classes' in problems:
+        error = ValueError(
+            'transforms change classes: a relabelled mask does not become the relabelled'
+            ' outcome; interpolate masks by the nearest pixel (mask_interpolation=0), fill them'
+            ' with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'
         )
-    if 'random' in found and not loader.__dict__.get('_told'):
-        loader._told = True
+        raise source.as_data_error(index, error)
+    if 'random' in problems and not loader._warned_of_randomness:
+        loader._warned_of_randomness = True
         warnings.warn(
-            'transforms give something else each time, whatever the seed, so batches will not'
+            'transforms give another result each time, whatever the seed, so batches will not'
             ' repeat: pass the albumentations.Compose itself, or a callable with a parameter `rng`,'
             ' a NumPy generator, to draw from',
             stacklevel=5,
         )
 
-# %% ../../nbs/data/loader.md #b708422e
+# %% ../../nbs/data/loader.md #a3e4a408
 @patch_to(SegDataLoader)
 def read(self, index):
-    """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored. From
-    a cache in memory they come read-only."""
+    """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored;
+    read-only if they come from a cache in memory."""
     return self._source.read(index)
 
 @patch_to(SegDataLoader)
@@ -374,7 +379,8 @@ def sample(self, index, place=None):
 
     Args:
         index: into `pairs`.
-        place: the place in the epoch, which decides what is random; a new one each time if None.
+        place: the position in the epoch, on which random transforms depend; a new one each time if
+            None.
 
     Returns:
         `x`, `y`, and the weights or None.
@@ -383,49 +389,43 @@ def sample(self, index, place=None):
     image, mask = self._source.transformed(index, self.seed, self.epoch, place)
     return write_float(image, np.empty(image.shape, 'float32')), *self._source.encode(index, mask)
 
-# %% ../../nbs/data/loader.md #606ae7b4
+# %% ../../nbs/data/loader.md #93995a8c
 @patch_to(SegDataLoader)
 def _report(self):
-    with self._lock: skipped = list(self._skipped.pop(self.epoch, {}).values())
-    left_out = self.study.problems if self.on_error == 'skip' else []
-    self.skipped, asked, self._asked = Problems([*left_out, *skipped]), self._asked, False
-    if not self.skipped or not asked: return  # Keras ends an epoch before the first one, too
-    told = [f'{_summary(left_out)} left out'] * bool(left_out) + [
-        f'{_summary(skipped)} replaced by other samples'
-    ] * bool(skipped)
-    warnings.warn(
-        f"{self.path}, epoch {self.epoch}: {', '.join(told)}", SkippedSamples, stacklevel=3
-    )
+    with self._lock: replaced = list(self._skipped.pop(self.epoch, {}).values())
+    left_out = self.dataset_info.problems if self.on_error == 'skip' else []
+    self.skipped = Problems([*left_out, *replaced])
+    # Keras also ends an epoch before the first one
+    was_requested, self._batch_requested = self._batch_requested, False
+    if not self.skipped or not was_requested: return
+    parts = []
+    if left_out: parts.append(f'{_summary(left_out)} left out')
+    if replaced: parts.append(f'{_summary(replaced)} replaced by other samples')
+    message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
+    warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #e08393cb
-SegDataLoader._plan = property(
-    lambda self: Plan(
-        self.batch_size,
-        self.shuffle,
-        self.seed,
-        self.epoch_multiplier,
-        self.drop_incomplete_batch,
-        self.part,
-    )
-)
-SegDataLoader.order = property(
-    lambda self: self._plan.epoch(len(self.pairs), self.epoch)[0],
-    doc='Indices into `pairs`, in the order of the present epoch.',
-)
+# %% ../../nbs/data/loader.md #988761ee
+@patch_to(SegDataLoader, as_prop=True)
+def _plan(self): return Plan(**{field.name: getattr(self, field.name) for field in fields(Plan)})
+
+@patch_to(SegDataLoader, as_prop=True)
+def order(self):
+    """Indices into `pairs`, in the order of the current epoch."""
+    return self._plan.samples(len(self.pairs), self.epoch)[0]
 
 @patch_to(SegDataLoader)
 def __len__(self):
     """The number of batches in an epoch."""
-    return self._plan.batches(len(self.pairs))
+    return self._plan.n_batches(len(self.pairs))
 
 @patch_to(SegDataLoader)
 def __getitem__(self, index):
-    """Batch number `index` of the present epoch."""
-    self.__dict__['_asked'] = True
+    """Batch number `index` of the current epoch."""
+    self.__dict__['_batch_requested'] = True
     if not -len(self) <= index < len(self): raise IndexError(f'batch {index} of {len(self)}')
     epoch = self.epoch
     while True:
-        try: batch, skipped = self._reading.get((epoch, index % len(self), self._plan))
+        try: batch, skipped = self._prefetcher.get((epoch, index % len(self), self._plan))
         except CancelledError: continue  # closed meanwhile, and open again
         break
     if skipped:
@@ -434,32 +434,32 @@ def __getitem__(self, index):
 
 @patch_to(SegDataLoader)
 def on_epoch_end(self):
-    """Go on to the next epoch's order; Keras calls this."""
+    """Advance to the order of the next epoch; Keras calls this."""
     self._report()
     self.epoch += 1
 
-# %% ../../nbs/data/loader.md #92b646c8
+# %% ../../nbs/data/loader.md #8b00e561
 @patch_to(SegDataLoader)
 def histogram(self):
-    """How many pixels of the set belong to each class.
+    """The number of pixels of each class in the dataset.
 
     Returns:
-        float64 `(num_classes,)`; for binary masks `(2,)`, ground and foreground. Pixels without a
-        label are not counted.
+        float64 `(num_classes,)`; for binary masks `(2,)`, background and foreground. Ignored pixels
+        are not counted.
     """
-    return class_counts(self.study).sum(axis=0)
+    return class_counts(self.dataset_info).sum(axis=0)
 
-# %% ../../nbs/data/loader.md #6764062a
+# %% ../../nbs/data/loader.md #f252a2b7
 @patch_to(SegDataLoader)
 def close(self):
-    """End the workers and let go of the cache. A loader that is used again starts workers again,
-    and fills its cache anew.
+    """End the workers and release the cache. A loader that is used after that starts workers, and
+    fills its cache, from the beginning.
 
-    What is in the cache, a file, too, is gone when the last of the loaders that share it lets go of
-    it; processes share theirs with no other loader. A loader is a context manager, too, that
-    closes at the end. Garbage needs no closing."""
-    for one in [*self._data_sets]: one._reading.close()
-    self._reading.close(for_ever=True)  # who waits there goes on to the next one
+    The contents of a cache, a file included, are freed when the last loader that shares it releases
+    it; processes share theirs with no other loader. A loader is also a context manager that closes
+    at the end. A loader that is garbage-collected needs no closing."""
+    for loader in [*self._tf_loaders]: loader._prefetcher.close()
+    self._prefetcher.close(permanently=True)  # waiting callers continue with the next one
     self._source = replace(self._source, cache=make_cache(self.cache_kind, self.cache_limit))
     self._prepare()
 
@@ -469,14 +469,11 @@ def __enter__(self): return self
 @patch_to(SegDataLoader)
 def __exit__(self, *error): self.close()
 
-# %% ../../nbs/data/loader.md #82c97bea
+# %% ../../nbs/data/loader.md #9eff2fe3
 @patch_to(SegDataLoader)
 def __getstate__(self):
-    return {
-        key: value
-        for key, value in self.__dict__.items()
-        if key not in ('_reading', '_lock', '_data_sets')
-    }
+    own = '_prefetcher', '_lock', '_tf_loaders'
+    return {key: value for key, value in self.__dict__.items() if key not in own}
 
 @patch_to(SegDataLoader)
 def __setstate__(self, state):
@@ -484,35 +481,37 @@ def __setstate__(self, state):
     anew_after_fork(self)._reset()
     self._prepare()
 
-# %% ../../nbs/data/loader.md #01b14459
+# %% ../../nbs/data/loader.md #52edcf8f
 @patch_to(SegDataLoader)
 def _copy(self, **changes):
     other = object.__new__(type(self))
     other.__dict__.update(self.__dict__)
-    del other.__dict__['_reading']
+    del other.__dict__['_prefetcher']
     anew_after_fork(other)._reset()
     other.__dict__.update(changes)
-    _check_order(other)
+    _check_any_batch(other)
     if other._source.transforms is not self._source.transforms:
-        other._source = replace(other._source, size=_rehearse(other))
+        other._source = replace(other._source, size=_probe_transforms(other))
     other._prepare()
     return other
 
 @patch_to(SegDataLoader)
 def with_transforms(self, transforms):
-    """The same with other transforms; None for none. The cache is shared, that of processes
-    excepted."""
+    """A copy of the loader with other transforms; None for none. Both share the cache, but not that
+    of processes."""
     repeatable = Repeatable(transforms)
-    if self.processes: check_sendable('transforms', transforms)
-    return self._copy(_source=replace(self._source, transforms=repeatable, size=None), _told=False)
+    if self.processes: check_picklable('transforms', transforms)
+    source = replace(self._source, transforms=repeatable, size=None)
+    return self._copy(_source=source, _warned_of_randomness=False)
 
+# %% ../../nbs/data/loader.md #9a94dbc3
 @patch_to(SegDataLoader)
 def split(self, fraction, seed=0):
     """Two loaders that have no pair in common.
 
     Args:
-        fraction: share of the pairs that the first one gets; each gets one pair at least.
-        seed: which ones depends on it, or None to cut the set without shuffling.
+        fraction: share of the pairs in the first one; each gets one pair at least.
+        seed: the choice of pairs depends on it; None cuts the dataset without shuffling.
 
     Returns:
         Two `SegDataLoader`, which share the cache.
@@ -523,169 +522,164 @@ def split(self, fraction, seed=0):
     check_range('fraction', fraction, 1e-9, 1)
     n = len(self.pairs)
     if n < 2: raise ValueError(f"{self.path}: one pair can't be split")
-    chosen = (
-        np.arange(n)
-        if seed is None
-        else np.random.default_rng(check_int('seed', seed, 0)).permutation(n)
-    )
+    indices = np.arange(n)
+    if seed is not None:
+        indices = np.random.default_rng(check_int('seed', seed, 0)).permutation(n)
     cut = min(max(round(n * fraction), 1), n - 1)
-    pick = lambda of: replace(
-        self.study, pairs=[self.pairs[i] for i in of], infos=[self.infos[i] for i in of]
-    )
-    return tuple(
-        self._copy(_source=replace(self._source, study=pick(np.sort(of))))
-        for of in (chosen[:cut], chosen[cut:])
-    )
+    return tuple(self._subset(np.sort(part)) for part in (indices[:cut], indices[cut:]))
 
-# %% ../../nbs/data/loader.md #507b8cc1
+@patch_to(SegDataLoader)
+def _subset(self, indices):
+    pairs, infos = ([values[i] for i in indices] for values in (self.pairs, self.infos))
+    info = replace(self.dataset_info, pairs=pairs, infos=infos)
+    return self._copy(_source=replace(self._source, dataset_info=info))
+
+# %% ../../nbs/data/loader.md #95fc134b
 @patch_to(SegDataLoader)
 def shard(self, index, count):
-    """The part of each epoch that one of several workers trains on.
+    """The part of each epoch that one of several machines trains on.
 
-    Samples are dealt out in the order of the epoch, so that all together go through the set once.
-    With `drop_incomplete_batch` all have
-    equally many batches, as workers that wait for each other need; else the last ones may have one
-    sample less.
+    Samples are dealt out in the order of the epoch, so that all parts together are the dataset.
+    With `drop_incomplete_batch` all parts have equally many batches, as synchronous training needs;
+    otherwise the last ones may have one sample less.
 
     Args:
-        index: number of the worker, from 0 on.
-        count: how many workers there are.
+        index: number of the part, from 0 on.
+        count: number of parts.
 
     Returns:
         `SegDataLoader`.
 
     Raises:
-        ValueError: there is no such worker, or the loader shuffles by a seed that other processes
+        ValueError: there is no such part, or the loader shuffles by a seed that other processes
             can't know.
     """
     check_int('count', count), check_range('index', check_int('index', index, 0), 0, count)
-    if self.shuffle and not self.agreed:
+    if self.shuffle and not self._seed_given:
         raise ValueError(
             "shard: without seed= each process would shuffle in its own way; pass the same seed"
             " to all"
         )
-    mine, of = self.part
-    return self._copy(part=(mine + of * index, of * count))
+    own_index, own_count = self.part
+    return self._copy(part=(own_index + own_count * index, own_count * count))
 
-# %% ../../nbs/data/loader.md #8bee28ce
+# %% ../../nbs/data/loader.md #aca2fd0b
 @patch_to(SegDataLoader)
 def specs(self):
-    """Shape and dtype of each array of a batch; None stands for what differs between batches."""
-    return self._source.specs(
-        self.batch_size if self._plan.constant(len(self.pairs)) else None, self.size or (None, None)
-    )
+    """Shape and dtype of each array of a batch; None for sizes that differ between batches."""
+    has_equal_batches = self._plan.has_equal_batches(len(self.pairs))
+    batch_size = self.batch_size if has_equal_batches else None
+    return self._source.specs(batch_size, self.size or (None, None))
 
-class _Owner:
-    "Lives as long as a data set of TensorFlow, and gives a loader to each iteration over it"
+class _LoaderPool:
+    "Lives as long as a `tf.data.Dataset`, and lends a copy of the loader to each iteration over it"
     def __init__(self, loader): self.loader, self.idle = loader, []
 
-    def take(self):
-        one = self.idle.pop() if self.idle else self.loader._copy()
-        for field in fields(Plan): one.__dict__[field.name] = getattr(self.loader, field.name)
-        self.loader._data_sets.add(one)
-        return one
+    def acquire(self):
+        loader = self.idle.pop() if self.idle else self.loader._copy()
+        for field in fields(Plan): loader.__dict__[field.name] = getattr(self.loader, field.name)
+        self.loader._tf_loaders.add(loader)
+        return loader
 
-    def give_back(self, one):
-        one._report()
-        # to start them takes seconds; they end with the data set, or when the loader is closed
-        if one.processes: self.idle.append(one)
-        else: one._reading.close()
+    def release(self, loader):
+        loader._report()
+        # processes take seconds to start; they end with the dataset, or when the loader is closed
+        if loader.processes: self.idle.append(loader)
+        else: loader._prefetcher.close()
+
+# %% ../../nbs/data/loader.md #49401864
+def _make_generator(loader, pool):
+    "A function that iterates over the next epoch at each call"
+    fallback = loader._copy(_source=replace(loader._source, cache=None))
+    epochs, pool_reference = itertools.count(loader.epoch), weakref.ref(pool)
+    def batches():
+        # only TensorFlow's C++ code may still know the dataset
+        pool = pool_reference() or _LoaderPool(fallback)
+        loader = pool.acquire()
+        loader.epoch = next(epochs)
+        try: yield from (loader[i] for i in range(len(loader)))
+        finally: pool.release(loader)
+    return batches
 
 @patch_to(SegDataLoader)
 def to_tf_dataset(self, prefetch=1):
-    """A `tf.data.Dataset` of the batches; each time it is iterated over, it is the next epoch.
+    """A `tf.data.Dataset` of the batches; each iteration over it is the next epoch.
 
     Its element spec and its length are known. Under a `tf.distribute` strategy of several workers
     TensorFlow gives each worker its share of the batches; with
     `loader.shard(context.input_pipeline_id, context.num_input_pipelines).to_tf_dataset()` in
-    `distribute_datasets_from_function` no worker reads what is another's.
+    `distribute_datasets_from_function` each worker reads only its own files.
 
     Args:
-        prefetch: batches that TensorFlow holds in readiness.
+        prefetch: batches that TensorFlow prefetches.
 
     Returns:
-        The data set.
+        The dataset.
 
     Raises:
         ImportError: TensorFlow is not installed.
     """
     tf = import_optional('tensorflow', 'to_tf_dataset')
-    owner, bare = _Owner(self), self._copy(_source=replace(self._source, cache=None))
-    epochs, owned = itertools.count(self.epoch), weakref.ref(owner)
-    # TensorFlow's default graph keeps it for ever; so it knows nothing that is large, or has
-    # workers
-    def batches():
-        mine = owned() or _Owner(bare)  # of a data set that is known to TensorFlow's C++ only
-        one = mine.take()
-        one.epoch = next(epochs)
-        try: yield from (one[i] for i in range(len(one)))
-        finally: mine.give_back(one)
-    made = tf.data.Dataset.from_generator(
-        batches,
-        output_signature=tuple(tf.TensorSpec(shape, dtype) for shape, dtype in self.specs()),
-    )
+    pool = _LoaderPool(self)
+    signature = tuple(tf.TensorSpec(shape, dtype) for shape, dtype in self.specs())
     options, policy = tf.data.Options(), tf.data.experimental.AutoShardPolicy
-    options.experimental_distribute.auto_shard_policy = (
-        policy.DATA if self.part == (0, 1) else policy.OFF
-    )
-    made = (
-        made.apply(tf.data.experimental.assert_cardinality(len(self)))
+    is_whole = self.part == (0, 1)
+    options.experimental_distribute.auto_shard_policy = policy.DATA if is_whole else policy.OFF
+    dataset = (
+        tf.data.Dataset.from_generator(_make_generator(self, pool), output_signature=signature)
+        .apply(tf.data.experimental.assert_cardinality(len(self)))
         .with_options(options)
         .prefetch(prefetch)
     )
-    made.dl_utils_owner = owner
-    return made
+    dataset._dl_utils_pool = pool  # keeps it alive
+    return dataset
 
-# %% ../../nbs/data/loader.md #17c23981
+# %% ../../nbs/data/loader.md #4c52e23f
 @patch_to(SegDataLoader)
 def __iter__(self):
-    """The batches of the present epoch; at its end the loader goes on to the next."""
+    """The batches of the current epoch; at its end the loader advances to the next."""
     for index in range(len(self)): yield self[index]
     self.on_epoch_end()
 
-# %% ../../nbs/data/loader.md #73c2d6c4
+# %% ../../nbs/data/loader.md #94534cf8
 @patch_to(SegDataLoader)
-def _shown(self, index, place, source=None):
+def _preview(self, index, place, source=None):
     "The image, and its one-hot mask"
     source = source or self._source
     image, mask = source.transformed(index, self.seed, self.epoch, place)
-    return (
-        write_float(image, np.empty(image.shape, 'float32')),
-        source.encode(index, mask, encoder=self._image_encoder)[0],
-    )
+    one_hot, _ = source.encode(index, mask, encoder=self._one_hot_encoder)
+    return write_float(image, np.empty(image.shape, 'float32')), one_hot
 
 @patch_to(SegDataLoader)
 def _colors(self):
-    colors = self.study.format.colors
-    return None if not colors or self.study.foreground else np.array(colors) / 255
+    colors = self.dataset_info.format.colors
+    return None if not colors or self.dataset_info.foreground else np.array(colors) / 255
 
 @patch_to(SegDataLoader)
 def show(self, n=4):
-    """Draw the first `n` samples of a random batch, transformed as training sees them.
+    """Draw the first `n` samples of a random batch, transformed as in training.
 
     Returns:
         The matplotlib figure: image, mask, overlay; colours and names of the classes.
 
     Raises:
-        ValueError: `n` is no number of samples.
+        ValueError: `n` is not a number of samples.
     """
     n = check_int('n', n, remedy='how many samples to draw')
     start = np.random.default_rng().integers(len(self)) * self.batch_size
-    order, places = (
-        part[start : start + min(n, self.batch_size)]
-        for part in self._plan.epoch(len(self.pairs), self.epoch)
-    )
-    xs, ys = zip(*map(self._shown, order, places))
-    return show_masks(xs, self.class_names, colors=self._colors(), mask=ys)
+    end = start + min(n, self.batch_size)
+    order, places = self._plan.samples(len(self.pairs), self.epoch)
+    images, masks = zip(*map(self._preview, order[start:end], places[start:end]))
+    return show_masks(images, self.class_names, colors=self._colors(), mask=masks)
 
-# %% ../../nbs/data/loader.md #78186c87
+# %% ../../nbs/data/loader.md #d7e8833a
 @patch_to(SegDataLoader)
 def browse(self, index=0):
-    """A widget to leaf through the set: a slider over the samples, with the transforms or without,
-    how strong the mask is laid over.
+    """A widget to leaf through the dataset: a slider over the samples, a switch for the transforms,
+    and the opacity of the mask.
 
     Args:
-        index: of the pair to begin with.
+        index: of the first pair to show.
 
     Returns:
         A widget of ipywidgets; a notebook shows it.
@@ -695,22 +689,16 @@ def browse(self, index=0):
     """
     plain, random = replace(self._source, transforms=Repeatable(None)), np.random.default_rng()
     def sample(i, augmented):
-        return self._shown(i, int(random.integers(2**31)), None if augmented else plain)
-    return browse(
-        sample,
-        len(self.pairs),
-        self.class_names,
-        self._colors(),
-        [image.name for image, _ in self.pairs],
-        index,
-    )
+        return self._preview(i, int(random.integers(2**31)), None if augmented else plain)
+    files = [image.name for image, _ in self.pairs]
+    return browse(sample, len(self.pairs), self.class_names, self._colors(), files, index)
 
-# %% ../../nbs/data/loader.md #0dcfaf3d
+# %% ../../nbs/data/loader.md #f400a543
 @patch_to(SegDataLoader)
 def check(self):
-    """Look through the whole folder again, under a progress bar.
+    """Check the folder once more, under a progress bar.
 
     Returns:
-        `Problems`: a list of all that is wrong, a table where it is shown.
+        `Problems`: a list of everything that is wrong; a notebook shows it as a table.
     """
-    return check(self.path, *self._words)
+    return check(self.path, **self._mask_options)
