@@ -130,7 +130,7 @@ class Source:
             'look at the transforms, and whether the file was changed since the loader was made',
         )
 
-# %% ../../nbs/data/batches.md #7708a91c
+# %% ../../nbs/data/batches.md #4f75fb4d
 @patch_to(Source)
 def transformed(self, index, *numbers, arrays=None):
     """Image and mask of a pair, transformed; the random transforms depend on `numbers`: the seed,
@@ -145,7 +145,8 @@ def transformed(self, index, *numbers, arrays=None):
         except Exception:
             if image.flags.writeable: raise
             # perhaps they work in place
-            return check_pair(self.transforms(image.copy(), mask.copy(), *numbers), image, mask)
+            output = self.transforms(image.copy(), mask.copy(), *numbers)
+            return check_pair(output, image, mask)
     except DataProblem: raise
     except Exception as error:  # transforms may raise anything
         raise self.as_data_error(index, error) from error

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #ea0973a3
+# %% ../../nbs/data/loader.md #3ecfaca5
 import itertools
 import math
 import os
@@ -24,11 +24,13 @@ import numpy as np
 from fastcore.basics import patch_to
 from ..keras_module import import_optional, PyDataset
 from ..utils import check_choice, check_int, check_range
-from ..plotting import browse, show_masks
+from ..plotting import browse as browse_samples, show_masks
 from .pairs import raise_first
 from .masks import as_weights, Encoder, rule_weights
-from .validation import check, class_counts, Problems, study, values_of
-from .augmentation import misdeeds, relabelling, Repeatable, write_float
+from .validation import check, class_counts, Problems
+from .validation import study, values_of
+from .augmentation import misdeeds, relabelling
+from .augmentation import Repeatable, write_float
 from .prefetch import anew_after_fork, check_picklable, make_cache
 from .batches import check_same_size, Plan, prefetch_batches, Source
 
@@ -336,7 +338,7 @@ def _probe_transforms(loader):
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #24930ffe
+# %% ../../nbs/data/loader.md #f8ad4620
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
@@ -347,7 +349,8 @@ def _check_transform(loader, index, used_values):
     draws = min(16, max(2, 2 ** 23 // image.size))  # fewer for large images, to save time
     source = loader._source
     try:
-        problems = misdeeds(source.transforms, image, mask, table, loader.seed, 0, draws=draws)
+        args = source.transforms, image, mask, table, loader.seed, 0
+        problems = misdeeds(*args, draws=draws)
     except Exception as error:
         raise source.as_data_error(index, error) from error
     if 'classes' in problems:
@@ -404,7 +407,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #988761ee
+# %% ../../nbs/data/loader.md #fdcb1b79
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return Plan(**{field.name: getattr(self, field.name) for field in fields(Plan)})
 
@@ -426,7 +429,7 @@ def __getitem__(self, index):
     epoch = self.epoch
     while True:
         try: batch, skipped = self._prefetcher.get((epoch, index % len(self), self._plan))
-        except CancelledError: continue  # closed meanwhile, and open again
+        except CancelledError: continue  # closed meanwhile, and reopened
         break
     if skipped:
         with self._lock: self._skipped[epoch].update(skipped)
@@ -672,7 +675,7 @@ def show(self, n=4):
     images, masks = zip(*map(self._preview, order[start:end], places[start:end]))
     return show_masks(images, self.class_names, colors=self._colors(), mask=masks)
 
-# %% ../../nbs/data/loader.md #d7e8833a
+# %% ../../nbs/data/loader.md #a4eb61ea
 @patch_to(SegDataLoader)
 def browse(self, index=0):
     """A widget to leaf through the dataset: a slider over the samples, a switch for the transforms,
@@ -687,11 +690,13 @@ def browse(self, index=0):
     Raises:
         ImportError: ipywidgets is not installed.
     """
-    plain, random = replace(self._source, transforms=Repeatable(None)), np.random.default_rng()
+    plain = replace(self._source, transforms=Repeatable(None))
+    random = np.random.default_rng()
     def sample(i, augmented):
         return self._preview(i, int(random.integers(2**31)), None if augmented else plain)
     files = [image.name for image, _ in self.pairs]
-    return browse(sample, len(self.pairs), self.class_names, self._colors(), files, index)
+    colors = self._colors()
+    return browse_samples(sample, len(self.pairs), self.class_names, colors, files, index)
 
 # %% ../../nbs/data/loader.md #f400a543
 @patch_to(SegDataLoader)

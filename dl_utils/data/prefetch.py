@@ -428,7 +428,7 @@ def check_picklable(name, value):
             " processes=True"
         ) from error
 
-# %% ../../nbs/data/prefetch.md #572954dd
+# %% ../../nbs/data/prefetch.md #370742dc
 _WORKER_PROGRAM = (
     'import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dl_utils.data.prefetch import'
     ' _serve; _serve(int(sys.argv[2]))'
@@ -445,7 +445,7 @@ def _receive_callable(connection):
     except BaseException as error:
         message = (
             f"a worker process can't load what it was sent ({type(error).__name__}: {error});"
-            " what transforms are made of must be importable from sys.path, or be written in"
+            " everything that transforms use must be importable from sys.path, or be written in"
             " the notebook or script itself; or leave out processes=True"
         )
         return partial(_raise, ImportError(message))
