@@ -1,15 +1,22 @@
-"""SegDataLoader against files as they come, and against what no notebook can play: other users, processes, ends of programs."""
+"""SegDataLoader with damaged files, and where its notebook can't test it: other users, forks,
+worker processes, killed programs."""
 import dataclasses
+import gc
 import io
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
+import threading
+import time
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import numpy as np
+import notebooks
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,386 +26,400 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 
 from dl_utils.data.images import DataProblem
-from dl_utils.data.loader import check, SegDataLoader
+from dl_utils.data.loader import SegDataLoader
 from dl_utils.data.synthetic import make_shapes_dataset
+from dl_utils.data.validation import check
 
-CLASSES = 3
+PROGRAMS = Path(__file__).parent / "programs"
+N_CLASSES = 3
 LOSSLESS = "png", "bmp", "tiff", "webp", "ppm", "npy"
 
 
-def encoded(array, suffix):
+@pytest.fixture
+def program(tmp_path):
+    """Run a program of tests/programs in a temporary folder; returns its output."""
+    def run(name, *args, flavour="keras", **env):
+        process = subprocess.run(
+            [sys.executable, PROGRAMS / name, *args], cwd=tmp_path,
+            env=notebooks.clean_env(tmp_path, flavour, **env), capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr
+        return process.stdout.strip()
+    return run
+
+
+def start_program(name, *args, folder, **env):
+    """A running program, whose output you read from pipes."""
+    return subprocess.Popen(
+        [sys.executable, PROGRAMS / name, *args], cwd=folder,
+        env=notebooks.clean_env(folder) | env,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def encode(array, suffix):
     file = io.BytesIO()
+    options = {"lossless": True} if suffix == "webp" else {}
     if suffix == "npy": np.save(file, array)
-    else: Image.fromarray(array).save(file, {"jpg": "jpeg"}.get(suffix, suffix), **({"lossless": True} if suffix == "webp" else {}))
+    else: Image.fromarray(array).save(file, {"jpg": "jpeg"}.get(suffix, suffix), **options)
     return file.getvalue()
 
 
-def reference(data, suffix, gray):
-    """What another decoder makes of the bytes; None where it makes nothing."""
+def decode_with_opencv(data, suffix, gray):
+    """The image of another decoder; None if it can't read the bytes."""
     if suffix == "npy": return np.load(io.BytesIO(data), allow_pickle=False)
-    found = cv2.imdecode(np.frombuffer(data, "uint8"), cv2.IMREAD_UNCHANGED if gray else cv2.IMREAD_COLOR_RGB)
-    return found[..., 0] if gray and found is not None and found.ndim == 3 else found
+    flags = cv2.IMREAD_UNCHANGED if gray else cv2.IMREAD_COLOR_RGB
+    image = cv2.imdecode(np.frombuffer(data, "uint8"), flags)
+    return image[..., 0] if gray and image is not None and image.ndim == 3 else image
 
 
-# --- Damage -----------------------------------------------------------------------------------------------------------
-# name: (what becomes of the bytes, is it certain to make the file useless)
+# --- Corrupt files ------------------------------------------------------------------------------
+# name: (a change of the bytes, whether it certainly makes the file useless)
 
 def flip(data, at, value):
     at %= len(data)
     return data[:at] + bytes([data[at] ^ (value % 255 + 1)]) + data[at + 1:]
 
 
+def cut(data, at, value): return data[:max(1, len(data) - 16 - at % (len(data) // 2))]
+
+
+def zeros(data, at, value): return data[:at % len(data)] + bytes(len(data) - at % len(data))
+
+
+def garbage(data, at, value): return np.random.default_rng([at, value]).bytes(1 + at % 300)
+
+
+def head(data, at, value):
+    return data[:8] + np.random.default_rng([at, value]).bytes(40 + at % 200)
+
+
+def tail(data, at, value): return data + bytes([value % 256]) * (1 + at % 50)
+
+
+def middle(data, at, value): return data[:at % len(data)] + data[at % len(data) + 1 + value % 9:]
+
+
 DAMAGE = {
     "none": (lambda data, at, value: data, False),
     "empty": (lambda data, at, value: b"", True),
-    "cut": (lambda data, at, value: data[:max(1, len(data) - 16 - at % (len(data) // 2))], True),
+    "cut": (cut, True),
     "flip": (flip, False),
-    "zeros": (lambda data, at, value: data[:at % len(data)] + bytes(len(data) - at % len(data)), False),
-    "garbage": (lambda data, at, value: np.random.default_rng([at, value]).bytes(1 + at % 300), True),
+    "zeros": (zeros, False),
+    "garbage": (garbage, True),
     "text": (lambda data, at, value: b"just some notes\n" * (1 + value % 5), True),
-    "head": (lambda data, at, value: data[:8] + np.random.default_rng([at, value]).bytes(40 + at % 200), False),
-    "tail": (lambda data, at, value: data + bytes([value % 256]) * (1 + at % 50), False),
-    "middle": (lambda data, at, value: data[:at % len(data)] + data[at % len(data) + 1 + value % 9:], False),
+    "head": (head, False),
+    "tail": (tail, False),
+    "middle": (middle, False),
 }
-
-damage = st.tuples(st.sampled_from([*DAMAGE, *["none"] * 8]), st.integers(0, 10 ** 4), st.integers(0, 10 ** 4))
-pair = st.fixed_dictionaries(dict(
-    image=damage, mask=damage, image_suffix=st.sampled_from([*LOSSLESS, "jpg"]), mask_suffix=st.sampled_from(LOSSLESS),
-    layout=st.sampled_from(["pair"] * 10 + ["no mask", "no image", "twin", "other size", "other values", "upper", "folder", "pipe"])))
 USELESS = "no mask", "no image", "other size", "other values", "folder", "pipe"
+LAYOUTS = ["pair"] * 10 + [
+    "no mask", "no image", "twin", "other size", "other values", "upper", "folder", "pipe"]
+
+damage = st.tuples(
+    st.sampled_from([*DAMAGE, *["none"] * 8]), st.integers(0, 10 ** 4), st.integers(0, 10 ** 4))
+pair = st.fixed_dictionaries(dict(
+    image=damage, mask=damage, image_suffix=st.sampled_from([*LOSSLESS, "jpg"]),
+    mask_suffix=st.sampled_from(LOSSLESS), layout=st.sampled_from(LAYOUTS)))
 
 
-def write(folder, number, given, seed):
-    """Write one pair; its stem, whether it is certainly useless, whether it is certainly fine, and what was saved."""
-    rng = np.random.default_rng([seed, number])
-    height, width, layout = 8, 10, given["layout"]
+def write_pair(folder, number, options, seed):
+    """Write one pair; returns its stem, whether it is certainly useless, whether it is certainly
+    fine, and the arrays."""
+    rng, layout = np.random.default_rng([seed, number]), options["layout"]
+    height, width, stem = 8, 10, f"{number}"
     image = rng.integers(0, 256, (height, width, 3), "uint8")
-    mask = rng.integers(0, CLASSES, (height + (layout == "other size"), width), "uint8") + 100 * (layout == "other values")
-    stem = f"{number}"
-    suffix = given["image_suffix"].upper() if layout == "upper" else given["image_suffix"]
-    harmless = given["image"][0] == given["mask"][0] == "none"  # damage may even turn a size or a value into another
-    useless, fine = layout in USELESS and (harmless or not layout.startswith("other")), layout in ("pair", "upper")
-    for side, array, suffix, how in (("inp", image, suffix, given["image"]), ("out", mask, given["mask_suffix"], given["mask"])):
-        path = folder / side / f"{stem}.{suffix}"
-        if (side, layout) in (("out", "no mask"), ("inp", "no image")): continue
+    mask = rng.integers(0, N_CLASSES, (height + (layout == "other size"), width), "uint8")
+    mask += 100 * (layout == "other values")
+    suffix = options["image_suffix"].upper() if layout == "upper" else options["image_suffix"]
+    # damage may even turn a size or a value into another
+    harmless = options["image"][0] == options["mask"][0] == "none"
+    useless = layout in USELESS and (harmless or not layout.startswith("other"))
+    fine = layout in ("pair", "upper")
+    files = ("inp", image, suffix, "image"), ("out", mask, options["mask_suffix"], "mask")
+    for side, array, suffix, name in files:
+        path, (kind, *numbers) = folder / side / f"{stem}.{suffix}", options[name]
+        if layout == f"no {name}": continue
         if side == "inp" and layout == "folder": path.mkdir()
         elif side == "inp" and layout == "pipe": os.mkfifo(path)
         else:
-            change, certain = DAMAGE[how[0]]
-            path.write_bytes(change(encoded(array, suffix.lower()), *how[1:]))
-            useless, fine = useless or certain, fine and how[0] == "none"
+            change, is_certain = DAMAGE[kind]
+            path.write_bytes(change(encode(array, suffix.lower()), *numbers))
+            useless, fine = useless or is_certain, fine and kind == "none"
         if side == "out" and layout == "twin":
             shutil.copy(path, path.with_suffix(".other"))
             fine = False
     return stem, useless, fine, (image, mask)
 
 
-def agrees(path, got, saved):
-    """Whether it is what was saved or, where no checksums guard a file, what another decoder reads."""
-    if np.array_equal(got, saved): return True
-    expected = reference(path.read_bytes(), path.suffix[1:].lower(), gray=saved.ndim == 2)
-    return path.suffix.lower() != ".png" and (expected is None or expected.shape != got.shape or np.abs(got - expected).max() < 1.5)
+def agrees(path, array, saved):
+    """Whether an array is what was saved or, where no checksums guard a file, what another decoder
+    reads."""
+    if np.array_equal(array, saved): return True
+    if path.suffix.lower() == ".png": return False
+    expected = decode_with_opencv(path.read_bytes(), path.suffix[1:].lower(), saved.ndim == 2)
+    if expected is None or expected.shape != array.shape: return True
+    return np.abs(array - expected).max() < 1.5
 
 
 def check_batches(loader, saved):
-    """Each sample that the loader gives is what is in the files."""
-    x, y = (np.concatenate(part) for part in zip(*(loader[i] for i in range(len(loader)))))
-    assert len(x) == len(loader.pairs) and x.dtype == y.dtype == np.float32 and (y.sum(-1) == 1).all()
-    for (image, mask), got, target in zip(loader.pairs, x, y):
-        assert agrees(image, np.rint(got * 255), saved[image.stem][0]), image
-        assert agrees(mask, target.argmax(-1), saved[image.stem][1]), mask
+    """Each sample of the loader agrees with its files."""
+    batches = [loader[i] for i in range(len(loader))]
+    x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
+    assert len(x) == len(loader.pairs) and x.dtype == y.dtype == np.float32
+    assert (y.sum(-1) == 1).all()
+    for (image, mask), sample, target in zip(loader.pairs, x, y, strict=True):
+        saved_image, saved_mask = saved[image.stem]
+        assert agrees(image, np.rint(sample * 255), saved_image), image
+        assert agrees(mask, target.argmax(-1), saved_mask), mask
 
 
-def fuzz(pairs, batch_size, seed):
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        folder = Path(folder)
-        for side in ("inp", "out"): (folder / side).mkdir()
-        stems = [write(folder, i, given, seed) for i, given in enumerate(pairs)]
-        useless, fine = {s for s, bad, _, _ in stems if bad}, {s for s, _, good, _ in stems if good}
-        problems = check(folder, CLASSES)
-        named = {Path(problem.file).stem for problem in problems}
-        whole_set = any(problem.kind in ("no pairs", "values") for problem in problems)
-        assert whole_set or useless <= named and not fine & named, (useless, fine, problems)
-        assert all(problem.remedy and problem.what for problem in problems)
-        if problems:
-            with pytest.raises(DataProblem): SegDataLoader(folder, CLASSES, batch_size=batch_size)
-        if len(named) >= len(pairs) or whole_set: return
-        with pytest.warns() if problems else open(os.devnull):
-            with SegDataLoader(folder, CLASSES, batch_size=1, on_error="skip") as loader:
-                assert fine <= {image.stem for image, _ in loader.pairs}
-                check_batches(loader, {s: arrays for s, _, _, arrays in stems})
-                if len(loader) > 1: spoil_late(loader)
-
-
-def spoil_late(loader):
-    """A file that goes bad after the loader was made is told, and its place taken."""
+def check_late_damage(loader):
+    """A file that breaks after the loader was made is reported, and replaced."""
     second = loader[1][0]
     loader.pairs[0][0].write_bytes(b"")
     assert np.array_equal(loader[0][0], second)
     with pytest.warns(UserWarning, match=r"is empty.*replaced"): loader.on_epoch_end()
 
 
-ANY = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def check_dataset(folder, pairs, batch_size, seed):
+    for side in ("inp", "out"): (folder / side).mkdir()
+    written = [write_pair(folder, i, options, seed) for i, options in enumerate(pairs)]
+    useless, fine = {s for s, bad, _, _ in written if bad}, {s for s, _, ok, _ in written if ok}
+    problems = check(folder, N_CLASSES)
+    named = {Path(problem.file).stem for problem in problems}
+    is_global = any(problem.kind in ("no pairs", "values") for problem in problems)
+    assert is_global or useless <= named and not fine & named, (useless, fine, problems)
+    assert all(problem.remedy and problem.what for problem in problems)
+    if problems:
+        with pytest.raises(DataProblem): SegDataLoader(folder, N_CLASSES, batch_size=batch_size)
+    if len(named) >= len(pairs) or is_global: return
+    with pytest.warns() if problems else open(os.devnull):
+        with SegDataLoader(folder, N_CLASSES, batch_size=1, on_error="skip") as loader:
+            assert fine <= {image.stem for image, _ in loader.pairs}
+            check_batches(loader, {stem: arrays for stem, _, _, arrays in written})
+            if len(loader) > 1: check_late_damage(loader)
+
+
+def fuzz(pairs, batch_size, seed):
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        check_dataset(Path(folder), pairs, batch_size, seed)
+
+
+ANY = dict(
+    deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+DATASETS = st.lists(pair, min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 10 ** 6)
 
 
 @settings(max_examples=250, **ANY)
-@given(st.lists(pair, min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 10 ** 6))
+@given(*DATASETS)
 @pytest.mark.filterwarnings("ignore")  # decoders, about the damage
-def test_no_file_does_harm(pairs, batch_size, seed):
+def test_loader_rejects_corrupt_files(pairs, batch_size, seed):
     fuzz(pairs, batch_size, seed)
 
 
 @pytest.mark.slow
 @settings(max_examples=10_000, **ANY)
-@given(st.lists(pair, min_size=1, max_size=4), st.integers(1, 3), st.integers(0, 10 ** 6))
+@given(*DATASETS)
 @pytest.mark.filterwarnings("ignore")
-def test_ten_thousand_sets_do_no_harm(pairs, batch_size, seed):
+def test_loader_rejects_corrupt_files_of_ten_thousand_datasets(pairs, batch_size, seed):
     fuzz(pairs, batch_size, seed)
 
 
-# --- Other users, processes, ends ----------------------------------------------------------------------------------------
+# --- Other users and processes --------------------------------------------------------------------
 
-def test_files_that_may_not_be_read_are_named(python):
-    """Root may read everything, so the process becomes somebody else."""
+def test_loader_names_unreadable_files(program):
     with tempfile.TemporaryDirectory(prefix="denied-") as folder:
         os.chmod(folder, 0o755)
-        said = python(f"""
-            import os
-            from pathlib import Path
-            from dl_utils.data.loader import check, make_shapes_dataset, SegDataLoader
-            SegDataLoader(make_shapes_dataset('warm', 2), 4)[0]  # all is imported
-            path = make_shapes_dataset('{folder}/set', n=3)
-            os.chmod(path / 'inp/0001.png', 0), os.chmod(path / 'out/0002.png', 0)
-            if os.geteuid() == 0: os.seteuid(65534)
-            print(check(path, 4).kinds)
-            try: SegDataLoader(path, 4)
-            except PermissionError as error: print(error)
-            if os.getuid() == 0: os.seteuid(0)
-            os.chmod(path / 'out', 0)
-            if os.geteuid() == 0: os.seteuid(65534)
-            try: SegDataLoader(path, 4)
-            except PermissionError as error: print(error)
-            if os.getuid() == 0: os.seteuid(0)
-            os.chmod(path / 'out', 0o755)
-            """).splitlines()[-3:]
-    assert said[0] == "{'no permission': 2}"
-    assert "set/inp/0001.png: may not be read; chmod a+r" in said[1] and "1 more problem" in said[1]
-    assert "set/out: may not be read; chmod a+rx" in said[2]
+        lines = program("loader_permissions.py", folder, KERAS_BACKEND="jax").splitlines()
+    kinds, file_error, folder_error = lines[-3:]
+    assert kinds == "{'no permission': 2}"
+    assert "set/inp/0001.png: may not be read; chmod a+r" in file_error
+    assert "1 more problem" in file_error
+    assert "set/out: may not be read; chmod a+rx" in folder_error
 
 
-DIGEST = """
-    import hashlib, sys
-    import albumentations as A
-    from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
-    many = A.Compose([A.RandomCrop(32, 32), A.D4(), A.RandomBrightnessContrast(p=1), A.OneOf([A.GaussNoise(p=1), A.Rotate(p=1)])])
-    loader = SegDataLoader(make_shapes_dataset('shapes', n=12, size=(48, 48)), 4, many, batch_size=5, shuffle=True, seed=3, workers={workers}, cache={cache!r}, processes={processes})
-    digest = hashlib.sha1()
-    for epoch in range(3):
-        for batch in loader:
-            for part in batch: digest.update(part.tobytes())
-    print(digest.hexdigest())
-    """
+def test_loader_batches_are_the_same_in_every_process(program):
+    """With any workers, caches, flavours and backends of Keras, and hash seeds."""
+    keras_3 = [dict(workers=0), dict(workers=5, cache="disk")]
+    tf_keras = [dict(workers=1, cache="ram"), dict(workers=3, cache="ram", processes=True)]
+    digests = [
+        *program("loader_digest.py", json.dumps(keras_3), KERAS_BACKEND="jax",
+                 PYTHONHASHSEED="0").split(),
+        *program("loader_digest.py", json.dumps(tf_keras), flavour="tf_keras",
+                 PYTHONHASHSEED="1").split()]
+    assert len(digests) == 4 and len({*digests}) == 1
 
 
-def test_batches_are_the_same_in_every_process(python):
-    digests = {python(DIGEST.format(workers=workers, cache=cache, processes=processes), flavour, PYTHONHASHSEED=str(workers)).split()[-1]
-               for workers, cache, processes, flavour in ((0, None, False, "keras"), (1, "ram", False, "tf_keras"), (5, "disk", False, "keras"), (3, "ram", True, "tf_keras"))}
-    assert len(digests) == 1
-
-
-def test_nothing_is_left(tmp_path):
-    """Threads and descriptors are as before, after closing, and after being forgotten."""
-    import gc
-    import threading
+def test_loader_releases_threads_and_descriptors(tmp_path):
+    """After closing, and after garbage collection."""
     path = make_shapes_dataset(tmp_path / "shapes", n=6, size=(32, 32))
 
-    def used():
-        return len(os.listdir("/proc/self/fd")), sum(t.name.startswith("dl_utils") for t in threading.enumerate())
+    def dl_utils_threads():
+        return [t for t in threading.enumerate() if t.name.startswith("dl_utils")]
+
+    def used(): return len(os.listdir("/proc/self/fd")), len(dl_utils_threads())
 
     def collect():
         gc.collect()
-        for thread in threading.enumerate():
-            if thread.name.startswith("dl_utils"): thread.join(10)
+        for thread in dl_utils_threads(): thread.join(10)
     SegDataLoader(path, 4)[0]
     collect()
-    before, inside = used(), None
+    before = used()
     for _ in range(20):
         with SegDataLoader(path, 4, batch_size=2, cache="disk", workers=3) as loader:
-            for _ in loader: inside = used()
-    assert used() == before and inside[0] > before[0] and inside[1] in (1, 2, 3)  # as many as were needed so far
+            for _ in loader: descriptors, n_threads = used()
+    # as many threads as were needed so far
+    assert used() == before and descriptors > before[0] and n_threads in (1, 2, 3)
     for _ in range(20): [*SegDataLoader(path, 4, batch_size=2, cache="disk")]
     del loader
     collect()
     assert used() == before
 
 
-def children():
-    """The processes whose parent this one is."""
-    mine = f"/proc/{os.getpid()}/task"
-    return {int(pid) for task in os.listdir(mine) for pid in Path(mine, task, "children").read_text().split()}
+def child_processes():
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
 
 
-def test_processes_leave_nothing(tmp_path):
-    """Neither processes nor descriptors nor memory, after closing, after being forgotten, after a data set of TensorFlow, with batches kept."""
-    import gc
+def same_batches(batches, others):
+    batch_pairs = zip(batches, others, strict=True)
+    return all(
+        np.array_equal(a, b) for pair in batch_pairs for a, b in zip(*pair, strict=True))
+
+
+def test_loader_processes_release_everything(tmp_path):
+    """Processes, descriptors and memory: after closing, after garbage collection, after a
+    tf.data.Dataset, and with batches that are still in use."""
     path = make_shapes_dataset(tmp_path / "shapes", n=12, size=(32, 32))
-    before = children(), len(os.listdir("/proc/self/fd"))
-    truth = [*SegDataLoader(path, 4, batch_size=2)]
-
-    def same(batches): return all(np.array_equal(a, b) for one, other in zip(truth, batches, strict=True) for a, b in zip(one, other))
-    with SegDataLoader(path, 4, batch_size=2, workers=2, processes=True, cache="disk") as loader:
-        kept = [*loader]  # more than there are slots
-        assert same(kept) and len(children() - before[0]) == 2
-        assert same(loader) and same(kept)
-        loader.batch_size = 12  # larger than what the slots were made for
-        assert np.array_equal(loader[0][1], np.concatenate([y for _, y in truth]))
-    assert children() == before[0]
-    data = SegDataLoader(path, 4, batch_size=2, workers=1, processes=True).to_tf_dataset()
-    assert all(same((x.numpy(), y.numpy()) for x, y in data) for _ in range(2))
-    forgotten = SegDataLoader(path, 4, batch_size=2, workers=1, processes=True)
-    assert same(forgotten) and len(children() - before[0]) == 2
-    del data, forgotten, loader
+    processes, n_descriptors = child_processes(), len(os.listdir("/proc/self/fd"))
+    expected = [*SegDataLoader(path, 4, batch_size=2)]
+    options = dict(batch_size=2, processes=True)
+    with SegDataLoader(path, 4, workers=2, cache="disk", **options) as loader:
+        batches = [*loader]  # more than there are buffers
+        assert same_batches(expected, batches) and len(child_processes() - processes) == 2
+        assert same_batches(expected, loader) and same_batches(expected, batches)
+        loader.batch_size = 12  # larger than the buffers
+        assert np.array_equal(loader[0][1], np.concatenate([y for _, y in expected]))
+    assert child_processes() == processes
+    dataset = SegDataLoader(path, 4, workers=1, **options).to_tf_dataset()
+    for _ in range(2): assert same_batches(expected, [(x.numpy(), y.numpy()) for x, y in dataset])
+    unclosed = SegDataLoader(path, 4, workers=1, **options)
+    assert same_batches(expected, unclosed) and len(child_processes() - processes) == 2
+    del dataset, unclosed, loader
     gc.collect()
-    assert children() == before[0] and same(kept)
-    del kept
+    assert child_processes() == processes and same_batches(expected, batches)
+    del batches
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before[1]
+    assert len(os.listdir("/proc/self/fd")) <= n_descriptors
 
 
-def test_helpers_end_with_their_owner(tmp_path):
-    """However it ends: by itself, by Ctrl-C, by SIGKILL."""
-    import signal
-    import time
-
-    import notebooks
-    code = """
-        import os, signal, sys, time
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-        from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
-        loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, workers=2, processes=True)
-        for _ in loader: pass
-        print(*(helper.process.pid for helper in loader._reading._at_work.helpers.all), flush=True)
-        while sys.argv[1] != 'ends': time.sleep(1)
-        """
-
-    def alive(pid):
-        status = Path(f"/proc/{pid}/status")
-        try: return "State:\tZ" not in status.read_text()
-        except OSError: return False
-    for how in "ends", signal.SIGINT, signal.SIGKILL:
-        folder = tmp_path / str(how)
-        folder.mkdir()
-        program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(how)], cwd=folder, env=notebooks.clean_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        with program:
-            pids = [*map(int, program.stdout.readline().split())]
-            if how != "ends": program.send_signal(how)
-            said = program.stderr.read()
-        assert len(pids) == 2 and "Exception ignored" not in said and "resource_tracker" not in said
-        for _ in range(100):
-            if not any(map(alive, pids)): break
-            time.sleep(.1)
-        assert not any(map(alive, pids))
+def is_alive(pid):
+    try: return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError: return False
 
 
-def test_a_helper_that_dies_is_told_and_replaced(tmp_path):
-    import signal
-    from concurrent.futures import BrokenExecutor
-    with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32)), 4, batch_size=2, workers=2, processes=True) as loader:
+# signals act alike on all backends, and JAX is imported sooner than TensorFlow
+@pytest.mark.parametrize("end, backend", [
+    ("ends", "tensorflow"), (signal.SIGINT, "jax"), (signal.SIGKILL, "jax")])
+def test_loader_workers_end_with_their_owner(tmp_path, end, backend):
+    owner = start_program("loader_owner.py", str(end), folder=tmp_path, KERAS_BACKEND=backend)
+    with owner:
+        pids = [*map(int, owner.stdout.readline().split())]
+        if end != "ends": owner.send_signal(end)
+        stderr = owner.stderr.read()
+    assert len(pids) == 2, stderr
+    assert "Exception ignored" not in stderr and "resource_tracker" not in stderr
+    for _ in range(100):
+        if not any(map(is_alive, pids)): break
+        time.sleep(.1)
+    assert not any(map(is_alive, pids))
+
+
+def test_loader_reports_and_replaces_dead_workers(tmp_path):
+    path = make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32))
+    with SegDataLoader(path, 4, batch_size=2, workers=2, processes=True) as loader:
         first = loader[0][0].copy()
-        os.kill(loader._reading._at_work.helpers.all[1].process.pid, signal.SIGKILL)
-        with pytest.raises(BrokenExecutor, match="ended by SIGKILL.*fewer workers="): [loader[i] for i in range(4)]
+        worker = loader._prefetcher._executor.pool.workers[1]
+        os.kill(worker.process.pid, signal.SIGKILL)
+        with pytest.raises(BrokenExecutor, match="ended by SIGKILL.*fewer workers="):
+            for i in range(4): loader[i]
         assert np.array_equal(loader[0][0], first)
-        (tmp_path / "shapes/inp/0003.png").write_bytes(b"")
+        (path / "inp/0003.png").write_bytes(b"")
         with pytest.raises(DataProblem, match="0003.png: is empty"): loader[1]
         assert np.array_equal(loader[0][0], first)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # TensorFlow's threads are there as well
+# TensorFlow's threads are there as well
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("cache", ["ram", "disk"])
-def test_a_forked_process_has_threads_and_a_cache_of_its_own(tmp_path, cache):
-    plain = lambda image, mask: dict(image=image, mask=mask)  # takes the lock of the generators of the whole process
-    with SegDataLoader(make_shapes_dataset(tmp_path / "shapes", n=30, size=(32, 32)), 4, plain, batch_size=2, cache=cache) as loader:
-        truth = [loader.read(i)[1].copy() for i in range(30)]
-        fresh = loader._copy(_source=dataclasses.replace(loader._source, cache=type(loader._source.cache)(10 ** 9)))
-        assert np.array_equal(loader[0][0], fresh[0][0]) and np.array_equal(loader[1][0], fresh[1][0])  # threads are at work, ahead
+def test_loader_works_after_fork(tmp_path, cache):
+    """A forked process has threads and a cache of its own."""
+    def plain(image, mask): return dict(image=image, mask=mask)  # takes the lock of global seeds
 
-        def right(seed):
+    path = make_shapes_dataset(tmp_path / "shapes", n=30, size=(32, 32))
+    with SegDataLoader(path, 4, plain, batch_size=2, cache=cache) as loader:
+        masks = [loader.read(i)[1].copy() for i in range(30)]
+        empty_cache = type(loader._source.cache)(10 ** 9)
+        fresh = loader._copy(_source=dataclasses.replace(loader._source, cache=empty_cache))
+        # threads are prefetching
+        for i in range(2): assert np.array_equal(loader[i][0], fresh[i][0])
+
+        def is_right(seed):
             order = np.random.default_rng(seed).permutation(15)
-            return all(np.array_equal(fresh[i][1].argmax(-1), truth[2 * i:2 * i + 2]) for _ in range(3) for i in order)
+            return all(
+                np.array_equal(fresh[i][1].argmax(-1), masks[2 * i:2 * i + 2])
+                for _ in range(3) for i in order)
         children = []
         for seed in range(2):
             children.append(os.fork())
             if not children[-1]:
-                try: same = right(seed)
-                finally: os._exit(0 if same else 1)
-        assert right(9) and [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+                try: right = is_right(seed)
+                finally: os._exit(0 if right else 1)
+        assert is_right(9) and [os.waitpid(child, 0)[1] for child in children] == [0, 0]
         fresh.close()
 
 
-def test_a_loader_may_ask_another_and_be_closed_meanwhile(tmp_path):
-    """Neither waits for the other for ever: each alarm would end the test."""
-    import signal
-    import threading
+def test_loader_inside_another_while_it_is_closed(tmp_path):
+    """No deadlock: an alarm would end the test."""
     path = make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32))
-    other = SegDataLoader(path, 4, lambda image, mask: dict(image=image[::-1], mask=mask[::-1]), batch_size=2, workers=2)
-    mixed = SegDataLoader(path, 4, lambda image, mask: dict(image=image // 2 + np.uint8(other[0][0][0] * 100), mask=mask), batch_size=2, workers=2)
+    options = dict(batch_size=2, workers=2)
+
+    def upside_down(image, mask): return dict(image=image[::-1], mask=mask[::-1])
+
+    def mix(image, mask):
+        return dict(image=image // 2 + np.uint8(inner[0][0][0] * 100), mask=mask)
+    inner = SegDataLoader(path, 4, upside_down, **options)
+    outer = SegDataLoader(path, 4, mix, **options)
     signal.alarm(120)
     try:
-        expected = [x.sum() for x, _ in mixed]
+        expected = [x.sum() for x, _ in outer]
         stop = threading.Event()
 
         def close():
-            while not stop.is_set(): mixed.close()
+            while not stop.is_set(): outer.close()
         closing = threading.Thread(target=close)
         closing.start()
-        mixed.epoch = 0
-        try: assert all([mixed[i][0].sum() for i in range(4)] == expected for _ in range(20))
+        outer.epoch = 0
+        try:
+            for _ in range(20): assert [outer[i][0].sum() for i in range(4)] == expected
         finally:
             stop.set()
             closing.join()
     finally: signal.alarm(0)
-    mixed.close(), other.close()
-
-
-FIT = """
-    import numpy as np
-    from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
-    from dl_utils.keras_module import is_keras_3, keras
-    path = make_shapes_dataset('shapes', n=8, size=(32, 32))
-    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 1, activation='softmax')])
-    model.compile('sgd', 'sparse_categorical_crossentropy', weighted_metrics=['accuracy'])
-    how = dict(workers=2, use_multiprocessing={processes})
-    loader = SegDataLoader(path, 4, batch_size=2, shuffle=True, seed=0, target='sparse', class_weights='balanced')
-    if is_keras_3(keras):
-        loader.workers, loader.use_multiprocessing = how.values()
-        how = dict()
-    loss = model.fit(loader, epochs=2, verbose=0, **how).history['loss']
-    model.fit(loader.to_tf_dataset(), shuffle=False, verbose=0)
-    assert np.isfinite(loss).all() and loader.epoch >= 2
-    """
+    outer.close(), inner.close()
 
 
 @pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
-@pytest.mark.parametrize("processes", [False, True])
-def test_keras_own_workers_may_ask(python, flavour, processes):
-    python(FIT.format(processes=processes), flavour)
+def test_loader_in_workers_of_keras(program, flavour):
+    assert program("loader_keras_workers.py", flavour=flavour).splitlines()[-1] == "done"
 
 
-def test_a_killed_program_leaves_no_cache(tmp_path):
-    """The file of the disk cache has no name, so SIGKILL can't leave it."""
-    import notebooks
-    code = """
-        from dl_utils.data.loader import make_shapes_dataset, SegDataLoader
-        loader = SegDataLoader(make_shapes_dataset('shapes', n=6), 4, batch_size=2, cache='disk')
-        for _ in loader: pass
-        print(loader._source.cache.bytes, flush=True)
-        import time; time.sleep(600)
-        """
+def test_disk_cache_vanishes_with_killed_program(tmp_path):
+    """Its file is unlinked, so SIGKILL can't leave it. The backend of Keras makes no difference."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    env = notebooks.clean_env(tmp_path) | {"TMPDIR": str(temporary)}
-    program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    with program:
-        kept = int(program.stdout.readline())
-        program.kill()
-    assert kept == 6 * 96 * 96 * 4 and not any(temporary.iterdir())
+    process = start_program(
+        "loader_disk_cache.py", folder=tmp_path, TMPDIR=str(temporary), KERAS_BACKEND="jax")
+    with process:
+        n_bytes = int(process.stdout.readline())
+        process.kill()
+    assert n_bytes == 6 * 96 * 96 * 4 and not any(temporary.iterdir())
