@@ -33,7 +33,7 @@ def _grid(levels):
             if level + 1 < levels: inputs['coarser'] = (column - 1, level + 1)
     return nodes
 
-# %% ../../nbs/models/fractal_unet.md #845cc7fc
+# %% ../../nbs/models/fractal_unet.md #50aad931
 def _draw_grid(levels):
     """A plot of the grid; returns a matplotlib figure."""
     import matplotlib.pyplot as plt
@@ -41,14 +41,16 @@ def _draw_grid(levels):
     labels = dict(same='unchanged, joined with its inputs', finer='halved', coarser='doubled')
     fig, ax = plt.subplots(figsize=(1.5 * levels + 1.5, 1 * levels + .8), layout='constrained')
     for (column, level), inputs in _grid(levels).items():
-        for kind, (c, l) in inputs.items():
+        for kind, (source_column, source_level) in inputs.items():
             arrow = dict(arrowstyle='-|>', color=colors[kind], shrinkA=11, shrinkB=11)
-            ax.annotate('', (column, -level), (c, -l), arrowprops=arrow)
+            source = source_column, -source_level
+            ax.annotate('', (column, -level), source, arrowprops=arrow)
         ax.plot(column, -level, 'o', ms=20, mfc='white', mec='black')
     for level in range(levels): ax.plot(0, -level, 's', ms=20, mfc='0.85', mec='black')
     for kind in colors: ax.plot([], [], color=colors[kind], label=labels[kind])
     ax.set_xticks(range(levels + 1), ['encoder', *(f'column {c}' for c in range(1, levels + 1))])
-    ax.set_yticks([-l for l in range(levels)], [f'stride {2 ** l}' for l in range(levels)])
+    strides = [f'stride {2 ** level}' for level in range(levels)]
+    ax.set_yticks([-level for level in range(levels)], strides)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.legend(loc='lower right', frameon=False)
