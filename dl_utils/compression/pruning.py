@@ -6,8 +6,7 @@ Docs: https://nikitashubin.github.io/dl_utils/compression/pruning.html.md"""
 
 # %% auto #0
 __all__ = ['Sparsity', 'ConstantSparsity', 'PolynomialDecay', 'kernels_of', 'Stands', 'PrunedLayer', 'prune_low_magnitude',
-           'wrap_kernels', 'get_pruning_callbacks', 'SparsitySummaries', 'SparsityReport', 'sparsity_report',
-           'kernels_in', 'unprune']
+           'wrap_kernels', 'get_pruning_callbacks', 'SparsityReport', 'sparsity_report', 'kernels_in', 'unprune']
 
 # %% ../../nbs/compression/pruning.md #e2978bca
 import inspect
@@ -416,7 +415,7 @@ def _arguments_of_layers(model, wrapper, default, exclude, per_layer):
         if id(layer) in found: wrapper.check(layer, **found[id(layer)])
     return found
 
-# %% ../../nbs/compression/pruning.md #bbb9a103
+# %% ../../nbs/compression/pruning.md #1622431b
 def get_pruning_callbacks(tensorboard_dir=None):
     """What the training of a pruned model needs: `fit(..., callbacks=get_pruning_callbacks())`.
 
@@ -428,10 +427,10 @@ def get_pruning_callbacks(tensorboard_dir=None):
         List of callbacks.
     """
     return [_callbacks.UpdatePruningStep()] + (
-        [SparsitySummaries(tensorboard_dir)] if tensorboard_dir is not None else []
+        [_SparsitySummaries(tensorboard_dir)] if tensorboard_dir is not None else []
     )
 
-class SparsitySummaries(keras.callbacks.Callback):
+class _SparsitySummaries(keras.callbacks.Callback):
     """Write, after each epoch, how sparse a model is, for TensorBoard.
 
     Args:
