@@ -22,11 +22,12 @@ def tuned(model, training): return training(model, [Stop()] if stops else [])
 
 def run(folder):
     """Recipes with scores and sizes, and the name of the smallest model."""
+    keras.backend.clear_session()  # names in files count from 1 again
     keras.utils.set_random_seed(0)
     folder_of_images = make_shapes_dataset("shapes", 24, size=(32, 32), num_classes=3)
     data = SegDataLoader(folder_of_images, num_classes=3, batch_size=4, seed=0).split(.7)
     model = keras.Sequential([
-        keras.Input((32, 32, 3)),
+        keras.Input((32, 32, 3), name="image"),
         layers.Conv2D(16, 3, padding="same", name="conv"),
         layers.BatchNormalization(name="norm"),
         layers.ReLU(name="relu"),
