@@ -1,4 +1,4 @@
-"""Each model of Keras Applications is quantized, trained a step, saved, loaded by another process, and converted; a table says what came of it.
+"""`test_applications` quantizes models of Keras Applications, trains them a step, saves, reloads and converts them, and shows the results as a table.
 
 Docs: https://nikitashubin.github.io/dl_utils/compression/compatibility.html.md"""
 
@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/compression/compatibility.html.md"
 __all__ = ['test_aplications', 'random_application', 'quantize_application', 'reload_application', 'prune_application',
            'classify_error', 'test_applications', 'ApplicationsTable', 'prune_applications', 'PrunedTable']
 
-# %% ../../nbs/compression/compatibility.md #e5222948
+# %% ../../nbs/compression/compatibility.md #cc46be08
 import gc
 import json
 import os
@@ -24,30 +24,23 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from ..utils import check_int, check_range
-from ..graph.surgery import tensor_source
-from ..keras_module import keras
-from ..models.backbones import get_keras_application_model_constructor_list
-from ..export.tflite import load_tflite, relative_error, tflite_contents, to_tflite
 from .pruning import get_pruning_callbacks, prune_low_magnitude, sparsity_report
 from .pruning import unprune
 from .quantization import calibrate, markdown_table, Quantize
+from ..export.tflite import load_tflite, relative_error, tflite_contents, to_tflite
+from ..graph.surgery import tensor_source
+from ..keras_module import keras
+from ..models.backbones import get_keras_application_model_constructor_list
+from ..utils import check_int, check_range
 
-# %% ../../nbs/compression/compatibility.md #793be5af
+# %% ../../nbs/compression/compatibility.md #4ad682dc
 def _random_images(size=96, seed=0):
-    """Four images of random colours, `(4, size, size, 3)`, 0 to 255: mosaics of 4×4, since noise is
-    grey to a model that sees it from afar.
-
-    Args:
-        size: height and width.
-        seed: of the colours.
-    """
-    colours, tile = np.random.default_rng(seed).uniform(0, 255, (4, 4, 4, 3)).astype('float32'), -(
-        -size // 4
-    )
+    "Four mosaics of 4×4 random colours, `(4, size, size, 3)`, 0 to 255"
+    colours = np.random.default_rng(seed).uniform(0, 255, (4, 4, 4, 3)).astype('float32')
+    tile = -(-size // 4)
     return colours.repeat(tile, 1).repeat(tile, 2)[:, :size, :size]
 
-# %% ../../nbs/compression/compatibility.md #0c235fa5
+# %% ../../nbs/compression/compatibility.md #5be8b3df
 def random_application(name, include_top=False, size=96, seed=0):
     """A model of Keras Applications with random weights and statistics.
 
@@ -63,123 +56,119 @@ def random_application(name, include_top=False, size=96, seed=0):
         weights=None, include_top=include_top, input_shape=(size, size, 3)
     )
     layers = list(model._flatten_layers())
-    norms, added = [
-        layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)
-    ], {_last_norm(layer, layers) for layer in layers if isinstance(layer, keras.layers.Add)}
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    residual = {
+        _last_norm(layer, layers) for layer in layers if isinstance(layer, keras.layers.Add)
+    }
     for norm in norms:
         norm.momentum = 0.
         if norm.scale:
-            norm.gamma.assign(
-                rng.uniform(0.8, 1.2, norm.gamma.shape) * (0.2 if norm in added else 1)
-            )
+            scale = 0.2 if norm in residual else 1
+            norm.gamma.assign(rng.uniform(0.8, 1.2, norm.gamma.shape) * scale)
         if norm.center: norm.beta.assign(rng.normal(1, .3, norm.beta.shape))
     if norms: model(_random_images(size), training=True)
     for norm in norms:
-        norm.momentum, deviation = .99, np.sqrt(norm.moving_variance)
+        norm.momentum = .99
+        deviation = np.sqrt(norm.moving_variance)
         norm.moving_mean.assign_add(rng.normal(0, .1, deviation.shape) * deviation)
         norm.moving_variance.assign(norm.moving_variance * rng.uniform(.8, 1.2, deviation.shape))
     return model
 
 def _last_norm(add, layers):
-    "Of the batch normalizations that are added the one that comes last"
-    return max(
-        (norm for tensor in add.input for norm in _norms_behind(tensor)),
-        key=layers.index,
-        default=None,
-    )
+    "The last of the batch normalizations whose outputs are added"
+    norms = [norm for tensor in add.input for norm in _source_norms(tensor)]
+    return max(norms, key=layers.index, default=None)
 
-def _norms_behind(tensor):
+def _source_norms(tensor):
     "Batch normalizations that a tensor comes from by dropout and multiplication alone"
     layer, sources = tensor_source(tensor)
     if isinstance(layer, (keras.layers.Dropout, keras.layers.Multiply)):
-        return [norm for source in sources for norm in _norms_behind(source)]
+        return [norm for source in sources for norm in _source_norms(source)]
     return [layer] if isinstance(layer, keras.layers.BatchNormalization) else []
 
-# %% ../../nbs/compression/compatibility.md #994e18bb
+# %% ../../nbs/compression/compatibility.md #b5968894
 def quantize_application(name, include_top=False, size=96, folder='.'):
     """Quantize a model of Keras Applications, train it a step, and save it.
 
     Args:
         name, include_top, size: as in `random_application`.
         folder: for its files: `NAME.tflite` of the float model, `NAME.keras` and `NAME.h5` of the
-            quantized one, `NAME.npy` with images and answers for whoever loads them.
+            quantized one, `NAME.npy` with images and outputs for `reload_application`.
 
     Returns:
-        Dict of what was found: difference of the quantized model from the float one
-            (`relative_error`), loss of the step.
+        Dict: difference of the quantized model from the float one (`relative_error`), loss of the
+            step.
     """
-    model, images, path = (
-        random_application(name, include_top, size),
-        _random_images(size),
-        Path(folder, name).with_suffix,
-    )
+    model, images = random_application(name, include_top, size), _random_images(size)
+    path = Path(folder, name).with_suffix
     to_tflite(model, path('.tflite'))
-    answers, quantized = model(images).numpy(), Quantize()(model)
-    del model  # of the large ones there is room for few copies
+    outputs, quantized = model(images).numpy(), Quantize()(model)
+    del model  # memory has room for few copies of the large ones
     gc.collect()
     calibrate(quantized, images)
-    found = dict(name=name, from_float=float(relative_error(answers, quantized(images).numpy())))
+    row = dict(name=name, from_float=float(relative_error(outputs, quantized(images).numpy())))
     # gradients of RegNet overflow otherwise
     quantized.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.), 'mse')
-    # or `fit` traces twice, once to make these variables
-    quantized.optimizer.build(quantized.trainable_variables), quantized.compiled_loss.build(answers)
-    with _graphs_as_they_are():
-        found['loss'] = quantized.fit(images, answers, batch_size=4, verbose=0).history['loss'][0]
-    quantized.compile('sgd', 'mse')  # nor for what the optimizer remembers
+    # or `fit` traces twice, once to create these variables
+    quantized.optimizer.build(quantized.trainable_variables)
+    quantized.compiled_loss.build(outputs)
+    with _no_graph_optimization():
+        row['loss'] = quantized.fit(images, outputs, batch_size=4, verbose=0).history['loss'][0]
+    quantized.compile('sgd', 'mse')  # frees the state of the optimizer
     calibrate(quantized, images)
     with open(path('.npy'), 'wb') as file:
-        np.save(file, images), np.save(file, quantized(images).numpy())
-    quantized.save(path('.keras')), quantized.save(path('.h5'))
-    return found
+        np.save(file, images)
+        np.save(file, quantized(images).numpy())
+    quantized.save(path('.keras'))
+    quantized.save(path('.h5'))
+    return row
 
-# %% ../../nbs/compression/compatibility.md #2d7d2ed4
+# %% ../../nbs/compression/compatibility.md #a1f66769
 @contextmanager
-def _graphs_as_they_are():
+def _no_graph_optimization():
     tf.config.optimizer.set_experimental_options(dict(disable_meta_optimizer=True))
     try: yield
     finally: tf.config.optimizer.set_experimental_options(dict(disable_meta_optimizer=False))
 
-# %% ../../nbs/compression/compatibility.md #9f2ef939
+# %% ../../nbs/compression/compatibility.md #b573bc35
 def reload_application(name, folder='.'):
-    """Load what `quantize_application` has saved, and convert it.
+    """Load the models that `quantize_application` has saved, and convert one.
 
     Returns:
-        Dict of what was found: for 'keras' and 'h5' the largest difference from the saved answers;
-            difference of the 8-bit file from the model (`relative_error`), share of its
-            convolutions in 8 bits, dict of its
-        operators in float, size as a share of the float file's.
+        Dict: for 'keras' and 'h5' the largest difference from the saved outputs; difference of the
+            8-bit file from the model (`relative_error`), share of its convolutions in 8 bits, dict
+            of its operators in float, size as a share of the float file's.
     """
-    path, found, model = Path(folder, name).with_suffix, {}, None
-    with open(path('.npy'), 'rb') as file: images, wanted = np.load(file), np.load(file)
+    path, row, model = Path(folder, name).with_suffix, {}, None
+    with open(path('.npy'), 'rb') as file: images, outputs = np.load(file), np.load(file)
     for kind in 'h5', 'keras':
         del model
         gc.collect()
         model = Quantize.load_model(path(f'.{kind}'), compile=False)
-        found[kind] = float(np.abs(model(images).numpy() - wanted).max())
-    floats, int8 = tflite_contents(path('.tflite')), tflite_contents(
-        to_tflite(model, path('.int8.tflite'), images)
-    )
-    return found | dict(
-        from_quantized=float(relative_error(wanted, load_tflite(int8.path)(images))),
-        int8=int8.int8_convolutions,
-        float_operators=int8.float_operators,
-        ratio=int8.size / floats.size,
+        row[kind] = float(np.abs(model(images).numpy() - outputs).max())
+    float_file = tflite_contents(path('.tflite'))
+    int8_file = tflite_contents(to_tflite(model, path('.int8.tflite'), images))
+    return row | dict(
+        from_quantized=float(relative_error(outputs, load_tflite(int8_file.path)(images))),
+        int8=int8_file.int8_convolutions,
+        float_operators=int8_file.float_operators,
+        ratio=int8_file.size / float_file.size,
     )
 
-# %% ../../nbs/compression/compatibility.md #6946cf91
+# %% ../../nbs/compression/compatibility.md #131645ce
 def prune_application(name, include_top=False, size=96, sparsity=.8):
-    """Prune a model of Keras Applications, train it a step, and make it plain again.
+    """Prune a model of Keras Applications, train it a step, and unprune it.
 
     Args:
         name, include_top, size: as in `random_application`.
         sparsity: share of zeros, in [0, 1).
 
     Returns:
-        Dict of what was found: number of kernels, share of zeros in all of them, the most zeros by
-            which a kernel misses its share, whether the plain model answers like the pruned one.
+        Dict: number of kernels, share of zeros in all of them, the most zeros by which a kernel
+            misses its share, whether the unpruned model has the outputs of the pruned one.
     """
     model, images = random_application(name, include_top, size), _random_images(size)
-    # a graph for one step takes four times as long
+    # tracing a graph for one step takes four times as long
     model.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1.), 'mse', run_eagerly=True)
     pruned = prune_low_magnitude(model, sparsity)
     pruned.fit(images, model(images), batch_size=4, verbose=0, callbacks=get_pruning_callbacks())
@@ -193,7 +182,7 @@ def prune_application(name, include_top=False, size=96, sparsity=.8):
         equal=bool(np.array_equal(plain(images), pruned(images))),
     )
 
-# %% ../../nbs/compression/compatibility.md #c85bf208
+# %% ../../nbs/compression/compatibility.md #eac2d518
 _ERROR_PATTERNS = {
     r'rank \d but is rank \d': 'rank',
     r'keras Model inside another keras Model': 'nested',
@@ -205,53 +194,45 @@ _ERROR_PATTERNS = {
 }
 
 def classify_error(text):
-    """A short name for what went wrong.
+    """A short name for an error.
 
     Args:
-        text: the message of an error.
+        text: its message, or what the process printed.
     """
-    return next(
-        (name for pattern, name in _ERROR_PATTERNS.items() if re.search(pattern, text)),
-        text.strip().splitlines()[-1][:80] if text.strip() else 'died',
-    )
+    for pattern, name in _ERROR_PATTERNS.items():
+        if re.search(pattern, text): return name
+    return text.strip().splitlines()[-1][:80] if text.strip() else 'died'
 
+# %% ../../nbs/compression/compatibility.md #947e18ce
 def test_applications(applications=None, include_top=False, size=96, path=None, show=True):
-    """Try models of Keras Applications, each in processes of its own.
+    """Quantize, train, save, reload and convert models of Keras Applications, each in processes of
+    its own.
 
     Args:
         applications: names or constructors, one or several; None for all of tf_keras.
         include_top: with the classifier.
         size: height and width of the images.
-        path: of a file of JSON lines that results are kept in; those that are there aren't tried
-            again. None keeps nothing.
-        show: a progress bar, and each name as it is done: green if all went well, red with what
-            didn't.
+        path: of a file of JSON lines that keeps the results; applications with a result there are
+            skipped. None keeps nothing.
+        show: a progress bar, and the name of each application: green, or red with its problem.
 
     Returns:
-        `ApplicationsTable`, a list of dicts as `quantize_application` gives them, with the differences
-        of `reload_application`, and 'problem', which is '' if all went well.
+        `ApplicationsTable`, a list of dicts with the values of `quantize_application` and
+        `reload_application`, and 'problem', which is '' for an application without one.
 
     Raises:
         ValueError: there is no such application.
     """
     calls = lambda name, folder: (
-        f'try_application({name!r}, {include_top}, {size}, {folder!r})',
+        f'quantize_application({name!r}, {include_top}, {size}, {folder!r})',
         f'reload_application({name!r}, {folder!r})',
     )
-    judge = lambda row: '' if max(row['keras'], row['h5']) == 0 else 'reloaded otherwise'
-    return ApplicationsTable(
-        _rows(
-            applications,
-            dict(size=check_int('size', size, 32), include_top=include_top),
-            calls,
-            judge,
-            path,
-            show,
-        )
-    )
+    validate = lambda row: '' if max(row['keras'], row['h5']) == 0 else 'reloaded otherwise'
+    options = dict(size=check_int('size', size, 32), include_top=include_top)
+    return ApplicationsTable(_rows(applications, options, calls, validate, path, show))
 
-test_aplications = test_applications  # as the name was spelled first
-test_applications.__test__ = False  # pytest: this is none of yours
+test_aplications = test_applications  # the name's first spelling
+test_applications.__test__ = False  # pytest does not collect it
 
 class ApplicationsTable(list):
     """Rows of `test_applications`; notebooks show them as a table."""
@@ -269,89 +250,65 @@ class ApplicationsTable(list):
         )
         def cells(row):
             if 'int8' not in row: return [''] * 7
-            in_float = (
-                ', '.join(f'{count} {name}' for name, count in row['float_operators'].items())
-                or 'none'
-            )
-            reloaded = str(max(row.get(kind, np.nan) for kind in ('keras', 'h5')))
+            operators = [f'{count} {name}' for name, count in row['float_operators'].items()]
             return (
                 f"{row['int8']:.0%}",
-                in_float,
+                ', '.join(operators) or 'none',
                 f"{row['from_float']:.4f}",
                 f"{row['from_quantized']:.4f}",
-                reloaded,
+                str(max(row.get(kind, np.nan) for kind in ('keras', 'h5'))),
                 f"{row['ratio']:.3f}",
                 f"{row['seconds']:.0f}",
             )
         return markdown_table([head, *([row['name'], *cells(row), row['problem']] for row in self)])
 
-# %% ../../nbs/compression/compatibility.md #d8ae7843
+# %% ../../nbs/compression/compatibility.md #5973f694
 def _names(applications):
-    "Names of constructors, of what was asked for"
-    every = [constructor.__name__ for constructor in get_keras_application_model_constructor_list()]
-    if applications is None: return every
-    wanted = (
-        [applications]
-        if isinstance(applications, str) or callable(applications)
-        else list(applications)
-    )
-    names = [getattr(one, '__name__', str(one)) for one in wanted]
-    strange = [name for name in names if name not in every]
-    if strange:
-        raise ValueError(f"applications={strange!r}: tf_keras.applications has {', '.join(every)}")
+    "Names of the constructors that a user means"
+    all_names = [maker.__name__ for maker in get_keras_application_model_constructor_list()]
+    if applications is None: return all_names
+    if isinstance(applications, str) or callable(applications): applications = [applications]
+    names = [getattr(name, '__name__', str(name)) for name in applications]
+    unknown = [name for name in names if name not in all_names]
+    if unknown:
+        raise ValueError(
+            f"applications={unknown!r}: tf_keras.applications has {', '.join(all_names)}"
+        )
     return names
 
-def _rows(applications, given, calls, judge, path, show):
-    "Rows of a table, those that are known from the file"
-    known = (
-        map(json.loads, Path(path).read_text().splitlines()) if path and Path(path).exists() else ()
-    )
-    kept, names = {row['name']: row for row in known if given.items() <= row.items()}, _names(
-        applications
-    )
-    for name in (bar := tqdm(names, disable=not show)):
+def _rows(applications, options, calls, validate, path, show):
+    "Rows of a table, from the file if they are there"
+    lines = Path(path).read_text().splitlines() if path and Path(path).exists() else []
+    saved = {row['name']: row for row in map(json.loads, lines) if options.items() <= row.items()}
+    for name in (bar := tqdm(_names(applications), disable=not show)):
         bar.set_description(name)
-        row = kept.get(name) or _in_processes(dict(name=name, **given), calls, judge)
-        if path and name not in kept:
+        row = saved.get(name) or _run_row(dict(name=name, **options), calls, validate)
+        if path and name not in saved:
             with open(path, 'a') as file: print(json.dumps(row), file=file)
         if show:
-            bar.write(
-                f"\033[31m{name}\033[0m {row['problem']}"
-                if row['problem']
-                else f'\033[32m{name}\033[0m'
-            )
+            colour = 31 if row['problem'] else 32  # red or green
+            bar.write(f"\033[{colour}m{name}\033[0m {row['problem']}")
         yield row
 
-def _in_processes(row, calls, judge):
-    "One row of a table, each of the calls in a process of its own"
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for call in calls(row['name'], folder):
-            code = (
-                "import json; from dl_utils.compression.compatibility import *; print('\\n' +"
-                f" json.dumps({call}))"
-            )
-            done = subprocess.run(
-                [sys.executable, '-c', code],
-                capture_output=True,
-                text=True,
-                env=os.environ | _SUBPROCESS_ENV,
-            )
-            if done.returncode:
-                return row | dict(
-                    problem=classify_error(
-                        done.stderr
-                        if done.returncode > 0
-                        else f'Killed by signal {-done.returncode}'
-                    )
-                )
-            row |= json.loads(done.stdout.strip().splitlines()[-1])
-    return row | dict(seconds=round(time.perf_counter() - began, 1), problem=judge(row))
-
-# glibc keeps what is freed in small pieces, and by default holds anything up to 32 MB for small
+# glibc by default keeps freed blocks of up to 32 MB for itself
 _SUBPROCESS_ENV = dict(KERAS_MODULE='tf_keras', MALLOC_MMAP_THRESHOLD_='65536')
 
-# %% ../../nbs/compression/compatibility.md #c647d3d6
+def _run_row(row, calls, validate):
+    "One row of a table, each of the calls in a process of its own"
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for call in calls(row['name'], folder):
+            imports = 'import json; from dl_utils.compression.compatibility import *'
+            command = [sys.executable, '-c', f"{imports}; print('\\n' + json.dumps({call}))"]
+            env = os.environ | _SUBPROCESS_ENV
+            done = subprocess.run(command, capture_output=True, text=True, env=env)
+            if done.returncode < 0:
+                return row | dict(problem=classify_error(f'Killed by signal {-done.returncode}'))
+            if done.returncode: return row | dict(problem=classify_error(done.stderr))
+            row |= json.loads(done.stdout.strip().splitlines()[-1])
+    return row | dict(seconds=round(time.perf_counter() - start, 1), problem=validate(row))
+
+# %% ../../nbs/compression/compatibility.md #2fd6a062
 def prune_applications(
     applications=None, include_top=False, size=96, sparsity=0.8, path=None, show=True
 ):
@@ -362,8 +319,8 @@ def prune_applications(
         sparsity: share of zeros, in [0, 1).
 
     Returns:
-        `PrunedTable`, a list of dicts as `prune_application` gives them, and 'problem', which is ''
-        if all went well.
+        `PrunedTable`, a list of dicts with the values of `prune_application`, and 'problem', which
+        is '' for an application without one.
 
     Raises:
         ValueError: there is no such application.
@@ -371,47 +328,33 @@ def prune_applications(
     calls = lambda name, folder: (
         f'prune_application({name!r}, {include_top}, {size}, {sparsity})',
     )
-    judge = lambda row: '' if row['equal'] and row['missed'] <= .5 else 'zeros missed'
-    return PrunedTable(
-        _rows(
-            applications,
-            dict(
-                size=check_int('size', size, 32),
-                include_top=include_top,
-                asked=check_range('sparsity', sparsity, 0, 1),
-            ),
-            calls,
-            judge,
-            path,
-            show,
-        )
+    validate = lambda row: '' if row['equal'] and row['missed'] <= .5 else 'zeros missed'
+    options = dict(
+        size=check_int('size', size, 32),
+        include_top=include_top,
+        asked=check_range('sparsity', sparsity, 0, 1),
     )
+    return PrunedTable(_rows(applications, options, calls, validate, path, show))
 
 class PrunedTable(list):
     """Rows of `prune_applications`; notebooks show them as a table."""
     def _repr_markdown_(self):
-        cells = lambda row: (
-            [
+        head = (
+            'model',
+            'kernels',
+            'zeros',
+            'missed by, weights of a kernel',
+            'unpruned outputs equal',
+            'seconds',
+            'problem',
+        )
+        def cells(row):
+            if 'kernels' not in row: return [''] * 5
+            return (
                 str(row['kernels']),
                 f"{row['sparsity']:.4%}",
                 f"{row['missed']:.1f}",
                 'yes' if row['equal'] else 'no',
                 f"{row['seconds']:.0f}",
-            ]
-            if 'kernels' in row
-            else [''] * 5
-        )
-        return markdown_table(
-            [
-                (
-                    'model',
-                    'kernels',
-                    'zeros',
-                    'missed by, weights of a kernel',
-                    'plain one answers alike',
-                    'seconds',
-                    'problem',
-                ),
-                *([row['name'], *cells(row), row['problem']] for row in self),
-            ]
-        )
+            )
+        return markdown_table([head, *([row['name'], *cells(row), row['problem']] for row in self)])

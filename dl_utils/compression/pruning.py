@@ -1,4 +1,4 @@
-"""Sparse models of any build: what can be pruned is wrapped, trained, measured, and unwrapped again.
+"""Make models of any build sparse: wrap their kernels, train, measure the sparsity, and remove the wrappers.
 
 Docs: https://nikitashubin.github.io/dl_utils/compression/pruning.html.md"""
 
@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/compression/pruning.html.md"""
 __all__ = ['Sparsity', 'ConstantSparsity', 'PolynomialDecay', 'kernels_of', 'Stands', 'PrunedLayer', 'prune_low_magnitude',
            'wrap_kernels', 'get_pruning_callbacks', 'SparsityReport', 'sparsity_report', 'kernels_in', 'unprune']
 
-# %% ../../nbs/compression/pruning.md #e2978bca
+# %% ../../nbs/compression/pruning.md #472376dd
 import inspect
 import threading
 import weakref
@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ..utils import check_int, check_range
-from ..keras_module import import_optional, keras, register
-from ..graph.surgery import exchange_layers, get_all_layers, layers_meant
-from ..graph.convert import to_tf_keras
 from .quantization import markdown_table
+from ..graph.convert import to_tf_keras
 from ..graph.rewrite import copy_of, graph_of, kinds
+from ..graph.surgery import exchange_layers, get_all_layers, layers_meant
+from ..keras_module import import_optional, keras, register
 from ..training.recompile import compilable_again, compiled_like
+from ..utils import check_int, check_range
 
 # %% ../../nbs/compression/pruning.md #c9df1a6f
 _SPARSITY = 'tensorflow_model_optimization.python.core.sparsity.keras'
@@ -42,7 +42,7 @@ _implementation, _registry, _schedules, _stock, _callbacks = [
     )
 ]
 
-# %% ../../nbs/compression/pruning.md #8946ca1c
+# %% ../../nbs/compression/pruning.md #1baf154b
 class ConstantSparsity(_schedules.ConstantSparsity):
     """The same sparsity from one step to another.
 
@@ -50,7 +50,7 @@ class ConstantSparsity(_schedules.ConstantSparsity):
         target_sparsity: share of zeros, in [0, 1).
         begin_step: the first step; the first of a training is 1.
         end_step: the last; -1 for the end of training.
-        frequency: from how many to how many steps the smallest are looked for again.
+        frequency: number of steps between two updates of the masks.
     """
     def __init__(self, target_sparsity, begin_step=0, end_step=-1, frequency=100):
         _check_steps(begin_step, end_step, frequency, end_step == -1)
@@ -59,7 +59,7 @@ class ConstantSparsity(_schedules.ConstantSparsity):
         )
 
     def _should_prune_in_step(self, *args):
-        return _also_at_the_ends(super()._should_prune_in_step(*args), *args)
+        return _or_at_ends(super()._should_prune_in_step(*args), *args)
 
 class PolynomialDecay(_schedules.PolynomialDecay):
     """A sparsity that grows, fast at first: `final + (initial - final) (1 - t)^power`, where `t`
@@ -69,23 +69,18 @@ class PolynomialDecay(_schedules.PolynomialDecay):
         initial_sparsity, final_sparsity: shares of zeros, in [0, 1).
         begin_step, end_step: between them it grows.
         power: 1 is a straight line.
-        frequency: from how many to how many steps the smallest are looked for again.
+        frequency: number of steps between two updates of the masks.
     """
     def __init__(
         self, initial_sparsity, final_sparsity, begin_step, end_step, power=3, frequency=100
     ):
         _check_steps(begin_step, end_step, frequency, False)
-        initial, final = [
-            check_range(name, value, 0, 1)
-            for name, value in (
-                ('initial_sparsity', initial_sparsity),
-                ('final_sparsity', final_sparsity),
-            )
-        ]
+        initial = check_range('initial_sparsity', initial_sparsity, 0, 1)
+        final = check_range('final_sparsity', final_sparsity, 0, 1)
         super().__init__(initial, final, begin_step, end_step, power, frequency)
 
     def _should_prune_in_step(self, *args):
-        return _also_at_the_ends(super()._should_prune_in_step(*args), *args)
+        return _or_at_ends(super()._should_prune_in_step(*args), *args)
 
 def _check_steps(begin, end, frequency, endless):
     check_int('frequency', frequency)
@@ -95,10 +90,10 @@ def _check_steps(begin, end, frequency, endless):
             ' reached there'
         )
 
-def _also_at_the_ends(prune, step, begin, end, frequency):
+def _or_at_ends(prune, step, begin, end, frequency):
     return prune | tf.equal(step, max(begin, 1)) | tf.equal(step, end)
 
-# %% ../../nbs/compression/pruning.md #2391ac5b
+# %% ../../nbs/compression/pruning.md #8bc019d2
 _KERNELS = dict(
     Conv1D=['kernel'],
     Conv2D=['kernel'],
@@ -114,60 +109,47 @@ _KERNELS = dict(
 )
 
 def kernels_of(layer):
-    """What can be pruned of a layer: a function that gives the variables once the layer is built;
-    None if there is nothing.
+    """A function that returns the prunable variables of a layer once it is built; None for a layer
+    without any.
 
     Args:
-        layer: of tf_keras. One of your own is asked for `get_prunable_weights()`.
+        layer: of tf_keras. One of your own may have a method `get_prunable_weights()`.
     """
     if isinstance(layer, (keras.Model, _stock.PruneLowMagnitude)): return None
     if hasattr(layer, 'get_prunable_weights'): return layer.get_prunable_weights
     names = next((_KERNELS[kind] for kind in kinds(layer) if kind in _KERNELS), None)
     if names: return lambda: [getattr(layer, name) for name in names]
     registry = _registry.PruneRegistry
-    # its kernels come into being in its first call, which a wrapper would have to wait for
+    # its first call creates its kernels, and a wrapper would have to wait for that
     if 'MultiHeadAttention' in kinds(layer): return None
     if registry.supports(layer) and registry._LAYERS_WEIGHTS_MAP.get(type(layer), True):
         return registry.make_prunable(layer).get_prunable_weights
 
-# %% ../../nbs/compression/pruning.md #6509bb20
+# %% ../../nbs/compression/pruning.md #b305a9bd
 class _Pruning(_implementation.Pruning):
-    "The k largest weights are kept, not more, whatever else is as large"
+    "Keeps the k largest weights and no more, even if others are as large"
     def _update_mask(self, weights):
-        sizes, number = tf.reshape(tf.abs(weights), [-1]), weights.shape.num_elements()
-        kept = tf.maximum(
-            number
-            - tf.cast(
-                tf.round(number * tf.cast(self._pruning_schedule(self._step_fn())[1], 'float64')),
-                'int32',
-            ),
-            1,
-        )
-        largest, places = tf.math.top_k(sizes, k=kept)
-        return largest[-1], tf.reshape(
-            tf.scatter_nd(places[:, None], tf.ones_like(largest), [number]), weights.shape
-        )
+        sizes, n_weights = tf.reshape(tf.abs(weights), [-1]), weights.shape.num_elements()
+        sparsity = tf.cast(self._pruning_schedule(self._step_fn())[1], 'float64')
+        n_zeros = tf.cast(tf.round(n_weights * sparsity), 'int32')
+        largest, indices = tf.math.top_k(sizes, k=tf.maximum(n_weights - n_zeros, 1))
+        mask = tf.scatter_nd(indices[:, None], tf.ones_like(largest), [n_weights])
+        return largest[-1], tf.reshape(mask, weights.shape)
 
-# %% ../../nbs/compression/pruning.md #32570527
+# %% ../../nbs/compression/pruning.md #4607469b
 class Stands:
-    "What wrappers do for the layer inside, which isn't called as a layer"
+    "For wrappers that use the `call` of their layer without calling the layer itself"
     def compute_mask(self, inputs, mask=None): return self.layer.compute_mask(inputs, mask)
 
     def called(self, inputs, args, kwargs):
-        """What the layer's own `call` makes of arguments; those that it doesn't know, as Keras
-        gives them, are left out."""
+        """The result of the layer's own `call`, without `mask` and `training` if it doesn't take
+        them."""
         parameters = inspect.signature(self.layer.call).parameters
-        return self.layer.call(
-            inputs,
-            *args,
-            **{
-                name: value
-                for name, value in kwargs.items()
-                if name in parameters or name not in ('mask', 'training')
-            }
-        )
+        unknown = {'mask', 'training'} - set(parameters)
+        kwargs = {name: value for name, value in kwargs.items() if name not in unknown}
+        return self.layer.call(inputs, *args, **kwargs)
 
-# %% ../../nbs/compression/pruning.md #d08183ed
+# %% ../../nbs/compression/pruning.md #2faddcb6
 @register
 class PrunedLayer(Stands, _stock.PruneLowMagnitude):
     """A layer whose smallest weights become 0 in training.
@@ -175,18 +157,18 @@ class PrunedLayer(Stands, _stock.PruneLowMagnitude):
     Args:
         layer: of tf_keras.
         pruning_schedule: a schedule, or a number for a sparsity from the first step on.
-        block_size: `(height, width)` of blocks of a matrix that go together; only of layers whose
-            kernel is a matrix.
+        block_size: `(height, width)` of blocks of a matrix that become 0 together; only for layers
+            whose kernel is a matrix.
         block_pooling_type: how large a block is: the 'AVG' or 'MAX' of its weights.
-        sparsity_m_by_n: `(m, n)`: of n weights side by side m are 0, as accelerators want it; the
-            schedule doesn't count then.
+        sparsity_m_by_n: `(m, n)`: m of each n neighbouring weights are 0, as accelerators need it;
+            this overrides the sparsity of the schedule.
         name: that of the layer, if none is given.
 
     Raises:
-        ValueError: nothing of the layer can be pruned.
+        ValueError: the layer has no prunable weights.
     """
     _PRUNE_CALLBACK_ERROR_MSG = (
-        'A pruned model is trained with callbacks that count its steps, or nothing is pruned:'
+        'A pruned model needs callbacks that count its steps, or nothing is pruned:'
         ' fit(..., callbacks=get_pruning_callbacks()).'
     )
 
@@ -216,7 +198,7 @@ class PrunedLayer(Stands, _stock.PruneLowMagnitude):
             **kwargs
         )
         self._name, self.supports_masking = name or layer.name, layer.supports_masking
-        # the layer inside isn't called as a layer, which would see to it
+        # only calling the inner layer itself would add its regularization
         self._activity_regularizer = layer.activity_regularizer
 
     @staticmethod
@@ -259,7 +241,7 @@ class PrunedLayer(Stands, _stock.PruneLowMagnitude):
             self.block_pooling_type,
             self.sparsity_m_by_n,
         )
-        # untracked; from graphs to the threads that trace them, one for each replica
+        # untracked; maps graphs to the threads that trace them, one for each replica
         object.__setattr__(self, '_called_in', weakref.WeakKeyDictionary())
 
     def call(self, inputs, *args, training=None, **kwargs):
@@ -278,12 +260,10 @@ class PrunedLayer(Stands, _stock.PruneLowMagnitude):
         self.pruning_obj.conditional_mask_update()
 
     def add_weight(self, name=None, **kwargs):
-        number = sum(
-            variable.name.split('/')[-1].startswith(name)
-            for variable in self._non_trainable_weights
-        )
+        names = [variable.name.split('/')[-1] for variable in self._non_trainable_weights]
+        number = sum(other.startswith(name) for other in names)
         if name == 'pruning_step': kwargs['aggregation'] = tf.VariableAggregation.ONLY_FIRST_REPLICA
-        # `.h5` files know variables by their names
+        # `.h5` files find variables by their names
         return super().add_weight(f'{name}_{number}' if number else name, **kwargs)
 
     def get_config(self): return super().get_config() | dict(sparsity_m_by_n=self.sparsity_m_by_n)
@@ -292,61 +272,54 @@ class PrunedLayer(Stands, _stock.PruneLowMagnitude):
     def from_config(cls, config):
         config = dict(config)
         schedule = config.pop('pruning_schedule')
-        known = {kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)}
-        schedule = (
-            keras.utils.legacy.deserialize_keras_object(schedule, module_objects=known)
-            if isinstance(schedule, dict)
-            else schedule
-        )
+        if isinstance(schedule, dict):
+            classes = {kind.__name__: kind for kind in (ConstantSparsity, PolynomialDecay)}
+            deserialize = keras.utils.legacy.deserialize_keras_object
+            schedule = deserialize(schedule, module_objects=classes)
         return cls(keras.layers.deserialize(config.pop('layer')), schedule, **config)
 
-def _schedule(given):
-    if isinstance(given, _schedules.PruningSchedule): return given
+def _schedule(schedule_or_number):
+    if isinstance(schedule_or_number, _schedules.PruningSchedule): return schedule_or_number
     try:
-        return ConstantSparsity(check_range('pruning_schedule', given, 0, 1))
+        return ConstantSparsity(check_range('pruning_schedule', schedule_or_number, 0, 1))
     except ValueError as error:
         raise ValueError(f'{error}, or a schedule as ConstantSparsity or PolynomialDecay') from None
 
-# %% ../../nbs/compression/pruning.md #c7a77072
+# %% ../../nbs/compression/pruning.md #417079b5
 def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=None, **kwargs):
-    """Wrap what can be pruned, so that it becomes sparse in training.
+    """Wrap all layers that can be pruned, so that they become sparse in training.
 
     Args:
         to_prune: a functional or `Sequential` model, which is not changed; one of Keras 3, or the
-            path of its file, is made one of tf_keras first (see [From Keras
+            path of its file, is converted to tf_keras first (see [From Keras
             3](../graph/convert.md)). Or a layer, or a list of layers.
         pruning_schedule: `ConstantSparsity`, `PolynomialDecay`, or one of your own; a number is a
             sparsity from the first step on.
-        exclude: what stays as it is: name of a layer or of a class, class, function that takes a
-            layer and says so, or a list of these.
-        per_layer: dict from name of a layer or of a class to what it gets: a schedule or a number,
-            a dict of arguments of `PrunedLayer`, None for nothing.
+        exclude: layers that stay unpruned: the name of a layer or of a class, a class, a function
+            that takes a layer and returns whether it stays, or a list of these.
+        per_layer: dict from name of a layer or of a class to a schedule or a number, a dict of
+            arguments of `PrunedLayer`, or None to leave it unpruned.
         **kwargs: `block_size`, `block_pooling_type`, `sparsity_m_by_n` of `PrunedLayer`.
 
     Returns:
-        A model compiled as the given one, of the same weights and names, nested where that was
-        nested. A layer or a list of layers, if these were given.
+        A model compiled as `to_prune`, with the same weights, names and nested models. A layer or
+        a list of layers, if `to_prune` is one.
 
     Raises:
         TypeError: it is no model that can be read.
-        ValueError: nothing can be pruned, a layer is meant that isn't there, or it can't be pruned
-            so.
+        ValueError: nothing can be pruned, there is no such layer, or it can't be pruned so.
     """
     if isinstance(to_prune, (list, tuple)):
-        return [
-            prune_low_magnitude(
-                layer, pruning_schedule, exclude=exclude, per_layer=per_layer, **kwargs
-            )
-            for layer in to_prune
-        ]
+        options = dict(kwargs, exclude=exclude, per_layer=per_layer)
+        return [prune_low_magnitude(layer, pruning_schedule, **options) for layer in to_prune]
     default = dict(kwargs, pruning_schedule=_schedule(pruning_schedule))
     if isinstance(to_prune, keras.layers.Layer) and not isinstance(to_prune, keras.Model):
         return PrunedLayer(to_prune, **default)
     return wrap_kernels(to_prune, PrunedLayer, default, exclude, per_layer)
 
-# %% ../../nbs/compression/pruning.md #23fd1115
+# %% ../../nbs/compression/pruning.md #a3f2bf6d
 def wrap_kernels(model, wrapper, default, exclude=(), per_layer=None):
-    """A model whose layers with kernels are wrapped.
+    """A copy of a model in which layers with kernels are wrapped.
 
     Args:
         model: a model of any Keras, or the path of its file; it is not changed.
@@ -356,86 +329,72 @@ def wrap_kernels(model, wrapper, default, exclude=(), per_layer=None):
         exclude, per_layer: as in `prune_low_magnitude`.
 
     Returns:
-        The model, compiled as the given one; weights and names are the same.
+        The copy, compiled as the model, with the same weights and names.
     """
     model = to_tf_keras(model)
-    graph_of(model)  # or it has none
+    graph_of(model)  # raises an error for a model without a graph
     compilable_again(model)
-    arguments = _arguments_of_layers(model, wrapper, default, exclude, per_layer or {})
-    new = exchange_layers(
-        model,
-        lambda layer: (
-            wrapper(copy_of(layer), **arguments[id(layer)]) if id(layer) in arguments else None
-        ),
-    )
+    arguments = _wrapper_arguments(model, wrapper, default, exclude, per_layer or {})
+    def wrapped(layer):
+        if id(layer) in arguments: return wrapper(copy_of(layer), **arguments[id(layer)])
+    new = exchange_layers(model, wrapped)
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
         if id(old) in arguments: layer.layer.set_weights(old.get_weights())
     return compiled_like(new, model)
 
-def _arguments_of_layers(model, wrapper, default, exclude, per_layer):
-    "Dict from the ids of layers that are to be wrapped to what the wrapper gets"
-    every, main = get_all_layers(model), list(inspect.signature(wrapper).parameters)[1]
-    busy = next(
-        (
-            layer
-            for layer in every
-            if hasattr(layer, 'pruning_vars') or hasattr(layer, 'quantize_config')
-        ),
-        None,
-    )
-    if busy is not None:
-        raise ValueError(
-            f'{model.name}: {busy.name!r} is wrapped already ({type(busy).__name__}); prune first'
-            ' and unprune, then cluster and uncluster, quantize last'
-        )
-    meant = lambda wish, argument: {
-        id(layer): layer for layer in layers_meant(model, wish, argument)
-    }
-    found = {id(layer): default for layer in every if kernels_of(layer)}
-    for name, wish in sorted(
-        per_layer.items(), key=lambda item: item[0] in {layer.name for layer in every}
-    ):
-        for key, layer in meant(name, 'per_layer').items():
-            if wish is None:
-                found.pop(key, None)
+def _wrapper_arguments(model, wrapper, default, exclude, per_layer):
+    "Dict from the ids of layers to the arguments of their wrappers"
+    all_layers = get_all_layers(model)
+    for layer in all_layers:
+        if hasattr(layer, 'pruning_vars') or hasattr(layer, 'quantize_config'):
+            raise ValueError(
+                f'{model.name}: {layer.name!r} is wrapped already ({type(layer).__name__}); prune'
+                ' first and unprune, then cluster and uncluster, quantize last'
+            )
+    arguments = {id(layer): default for layer in all_layers if kernels_of(layer)}
+    first_argument = list(inspect.signature(wrapper).parameters)[1]
+    layer_names = {layer.name for layer in all_layers}
+    # classes first, so that names of layers overrule them
+    for name in sorted(per_layer, key=lambda name: name in layer_names):
+        value = per_layer[name]
+        options = value if isinstance(value, dict) else {first_argument: value}
+        for layer in layers_meant(model, name, 'per_layer'):
+            if value is None:
+                arguments.pop(id(layer), None)
             elif kernels_of(layer):
-                found[key] = default | (wish if isinstance(wish, dict) else {main: wish})
+                arguments[id(layer)] = default | options
             else:
                 raise ValueError(
                     f'per_layer={name!r}: {layer.name!r} ({type(layer).__name__}) has no kernel'
                     ' that could be wrapped'
                 )
-    for wish in exclude if isinstance(exclude, (tuple, list, set)) else [exclude]:
-        for key in meant(wish, 'exclude'): found.pop(key, None)
-    if not found:
+    for name in exclude if isinstance(exclude, (tuple, list, set)) else [exclude]:
+        for layer in layers_meant(model, name, 'exclude'): arguments.pop(id(layer), None)
+    if not arguments:
         raise ValueError(
             f'{model.name} has no layer left that could be wrapped; layers with a kernel are'
         )
-    for layer in every:
-        if id(layer) in found: wrapper.check(layer, **found[id(layer)])
-    return found
+    for layer in all_layers:
+        if id(layer) in arguments: wrapper.check(layer, **arguments[id(layer)])
+    return arguments
 
-# %% ../../nbs/compression/pruning.md #1622431b
+# %% ../../nbs/compression/pruning.md #785144a7
 def get_pruning_callbacks(tensorboard_dir=None):
-    """What the training of a pruned model needs: `fit(..., callbacks=get_pruning_callbacks())`.
+    """Callbacks for training a pruned model: `fit(..., callbacks=get_pruning_callbacks())`.
 
     Args:
-        tensorboard_dir: directory where sparsity, of all and of each layer, is written for
-            TensorBoard; None writes nothing.
+        tensorboard_dir: directory for TensorBoard's summaries of the sparsity, of the model and of
+            each layer; None writes nothing.
 
     Returns:
         List of callbacks.
     """
-    return [_callbacks.UpdatePruningStep()] + (
-        [_SparsitySummaries(tensorboard_dir)] if tensorboard_dir is not None else []
-    )
+    callbacks = [_callbacks.UpdatePruningStep()]
+    if tensorboard_dir is not None: callbacks.append(_SparsitySummaries(tensorboard_dir))
+    return callbacks
 
 class _SparsitySummaries(keras.callbacks.Callback):
-    """Write, after each epoch, how sparse a model is, for TensorBoard.
-
-    Args:
-        log_dir: directory for the events.
-    """
+    "Write the sparsity of a model after each epoch, for TensorBoard"
     def __init__(self, log_dir):
         super().__init__()
         self.log_dir = str(Path(log_dir) / 'pruning')
@@ -451,7 +410,7 @@ class _SparsitySummaries(keras.callbacks.Callback):
                 tf.summary.scalar(f'sparsity/{row.layer}/{row.weight}', row.zeros / row.size)
         self.writer.flush()
 
-# %% ../../nbs/compression/pruning.md #b1eb72c6
+# %% ../../nbs/compression/pruning.md #4b149d7f
 Sparsity = namedtuple('Sparsity', 'layer weight shape size zeros')
 
 class SparsityReport(list):
@@ -465,33 +424,16 @@ class SparsityReport(list):
         return sum(row.zeros for row in self) / max(sum(row.size for row in self), 1)
 
     def _repr_markdown_(self):
-        shape = lambda row: '×'.join(map(str, row.shape))
-        total = [
-            '**all**',
-            '',
-            '',
-            f'{sum(row.size for row in self):,}',
-            f'**{self.sparsity:.1%}**',
-        ]
-        return markdown_table(
-            [
-                ('layer', 'weight', 'shape', 'weights', 'zeros'),
-                *(
-                    [
-                        row.layer,
-                        row.weight,
-                        shape(row),
-                        f'{row.size:,}',
-                        f'{row.zeros / row.size:.1%}',
-                    ]
-                    for row in self
-                ),
-                total,
-            ]
-        )
+        def cells(row):
+            shape = '×'.join(map(str, row.shape))
+            return row.layer, row.weight, shape, f'{row.size:,}', f'{row.zeros / row.size:.1%}'
+        head = 'layer', 'weight', 'shape', 'weights', 'zeros'
+        size = sum(row.size for row in self)
+        total = '**all**', '', '', f'{size:,}', f'**{self.sparsity:.1%}**'
+        return markdown_table([head, *map(cells, self), total])
 
     def plot(self):
-        """Draw each kernel as a bar, as wide as it is large, as high as it is sparse.
+        """Plot each kernel as a bar, as wide as its share of weights, as high as its sparsity.
 
         Returns:
             The figure.
@@ -522,7 +464,7 @@ def sparsity_report(model):
     """How many weights of each kernel are 0.
 
     Args:
-        model: a model of any Keras; what the masks of a pruned one hide is 0.
+        model: a model of any Keras; weights that a mask of a pruned model hides count as 0.
     """
     return SparsityReport(
         Sparsity(layer.name, name, values.shape, values.size, int((values == 0).sum()))
@@ -530,52 +472,46 @@ def sparsity_report(model):
     )
 
 def kernels_in(model):
-    """Kernels of a model, 0 where a mask hides them; of layers that are still clustered, or are
-    rounded, as they are beneath.
+    """Kernels of a model, 0 where a mask hides them; of layers that are still clustered or
+    quantized, the underlying float weights.
 
     Yields:
         The layer, the name of its weight, the array.
     """
     for layer in get_all_layers(model):
-        masks = {id(weight): mask for weight, mask, _ in getattr(layer, 'pruning_vars', ())} | {
-            id(weight): found['mask']
-            for weight, _, found in getattr(layer, '_weight_vars', ())
-            if 'mask' in found
-        }
+        masks = {id(weight): mask for weight, mask, _ in getattr(layer, 'pruning_vars', ())}
+        for weight, _, variables in getattr(layer, '_weight_vars', ()):
+            if 'mask' in variables: masks[id(weight)] = variables['mask']
         for weight in layer.weights:
             name = weight.name.split('/')[-1].split(':')[0]
             if not (name.endswith('kernel') or name == 'embeddings'): continue
-            yield (
-                layer,
-                name,
-                np.asarray(weight) * (np.asarray(masks[id(weight)]) if id(weight) in masks else 1),
-            )
+            mask = np.asarray(masks[id(weight)]) if id(weight) in masks else 1
+            yield layer, name, np.asarray(weight) * mask
 
-# %% ../../nbs/compression/pruning.md #236ad491
+# %% ../../nbs/compression/pruning.md #449dd895
 def unprune(model):
-    """The plain model of a pruned one.
+    """Remove the wrappers of a pruned model.
 
     Args:
         model: a pruned model, of this library or of stock tensorflow-model-optimization; it is not
             changed.
 
     Returns:
-        A model without wrappers, whose weights are those of the pruned one, bit by bit, 0 where
-        masks hide them; nested where that was nested, and compiled as that one. It can be saved,
-        and loaded without
+        A model without wrappers, compiled as `model`, with the same weights, 0 where masks hide
+        them, and the same nested models. You can save it, and load it without
         tensorflow-model-optimization.
 
     Raises:
         ValueError: nothing is pruned in it.
     """
-    pruned = lambda layer: isinstance(layer, _stock.PruneLowMagnitude)
-    if not any(map(pruned, get_all_layers(model))):
+    is_pruned = lambda layer: isinstance(layer, _stock.PruneLowMagnitude)
+    if not any(map(is_pruned, get_all_layers(model))):
         raise ValueError(
             f'{model.name} is not pruned: prune_low_magnitude(model) makes a model that is'
         )
-    new = exchange_layers(model, lambda layer: copy_of(layer.layer) if pruned(layer) else None)
+    new = exchange_layers(model, lambda layer: copy_of(layer.layer) if is_pruned(layer) else None)
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
-        if not pruned(old): continue
+        if not is_pruned(old): continue
         masks = {id(weight): mask.numpy() for weight, mask, _ in old.pruning_vars}
         layer.set_weights(
             [weight.numpy() * masks.get(id(weight), 1) for weight in old.layer.weights]

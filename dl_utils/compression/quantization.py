@@ -1,4 +1,4 @@
-"""Any model of Keras, trained for 8 bits: prepared, wrapped, calibrated, trained, saved, loaded.
+"""Train any Keras model for 8-bit inference: `Quantize` prepares and wraps it, `calibrate` finds its ranges, and you fine-tune, save and convert it.
 
 Docs: https://nikitashubin.github.io/dl_utils/compression/quantization.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/compression/quantization.html.md""
 # %% auto #0
 __all__ = ['Decision', 'calibrate', 'Quantize', 'markdown_table']
 
-# %% ../../nbs/compression/quantization.md #4a2e5449
+# %% ../../nbs/compression/quantization.md #063937c0
 import copy
 import io
 import re
@@ -20,24 +20,26 @@ from unittest.mock import patch
 
 import tensorflow as tf
 
-from ..utils import check_choice, check_int
-from ..export.onnx import fed, in_float32
-from ..graph.surgery import get_all_layers, key_of, layers_meant, run_again, tensor_source
-from ..keras_module import import_optional, keras
 from fastcore.basics import patch_to
-from .quantizers import activation_of, BITS, DefaultBNQuantizeConfig, minmax_calibration
-from .quantizers import FIXED_RANGES, FixedOutputQuantizeConfig, FloatQuantizeConfig
-from .quantizers import folds_batch_norm, is_affine, KernelQuantizeConfig, KERNELS, kind_of
-from .quantizers import NoOpQuantizeConfig, OutputQuantizeConfig, prepare
-from .quantizers import QuantizedInput, QuantizedLayer, RULES, STOCK, StockInput
-from .quantizers import tfmot
+
+from .quantizers import activation_of, BITS, DefaultBNQuantizeConfig
+from .quantizers import FIXED_RANGES, FixedOutputQuantizeConfig
+from .quantizers import FloatQuantizeConfig, folds_batch_norm, is_affine
+from .quantizers import KernelQuantizeConfig, KERNELS, kind_of
+from .quantizers import minmax_calibration, NoOpQuantizeConfig
+from .quantizers import OutputQuantizeConfig, prepare, QuantizedInput
+from .quantizers import QuantizedLayer, RULES, STOCK, StockInput, tfmot
+from ..export.onnx import fed, in_float32
+from ..export.tflite import inputs_for, refuse_wrapped
 from ..graph.convert import difference_of_answers, to_tf_keras
 from ..graph.rewrite import calls_of, copy_of, graph_of, input_like, kinds, readers_of
 from ..graph.rewrite import rewrite, sources_in
-from ..export.tflite import inputs_for, refuse_wrapped
+from ..graph.surgery import get_all_layers, key_of, layers_meant, run_again, tensor_source
+from ..keras_module import import_optional, keras
 from ..training.recompile import compilable_again, compiled_like
+from ..utils import check_choice, check_int
 
-# %% ../../nbs/compression/quantization.md #cc4e3d51
+# %% ../../nbs/compression/quantization.md #1d2f0da6
 _PASS_THROUGH = {
     'MaxPooling2D',
     'AveragePooling2D',
@@ -61,7 +63,7 @@ _PASS_THROUGH = {
     'CropLike',
     'Resizing2DLike',
     'ReverseChannels',
-    # values come out as they went in, or between them
+    # operators whose outputs are values of their input, or between them
     'ArgMax',
     '__operators__.getitem',
     'reshape',
@@ -91,320 +93,270 @@ _QUANTIZED = {
 }
 _QUANTIZED_ACTIVATIONS = {'gelu', 'elu', 'exponential', 'leaky_relu'}
 
-Decision = namedtuple('Decision', 'layer kind config why')
-
-# %% ../../nbs/compression/quantization.md #839616f1
+# %% ../../nbs/compression/quantization.md #5983d8d8
 def _lacks_int8_kernel(layer, sources):
-    """Whether a layer is made of operations that files don't have in 8 bits, or of too many.
-
-    Args:
-        layer: of a prepared model.
-        sources: the layers that it reads.
-    """
+    "Whether files have no 8-bit form of a layer; `sources` are the layers of its inputs"
     kind = kind_of(layer)
     if kind == 'BatchNormalization':
-        return [*layer.axis] not in ([-1], [len(layer.input_shape) - 1]) or not all(
-            map(folds_batch_norm, sources)
-        )
-    return (
-        kind == 'LayerNormalization'
-        or kind == 'ELU'
-        and layer.alpha != 1
-        or kind == 'ReLU'
-        and bool(layer.threshold)
-    )
+        is_last_axis = [*layer.axis] in ([-1], [len(layer.input_shape) - 1])
+        return not is_last_axis or not all(map(folds_batch_norm, sources))
+    if kind == 'ELU': return layer.alpha != 1
+    if kind == 'ReLU': return bool(layer.threshold)
+    return kind == 'LayerNormalization'
 
-# %% ../../nbs/compression/quantization.md #8e354e23
-def _is_fused(layer, reader):
-    """Whether the only reader of a layer's output becomes a part of the layer in a file: batch
-    normalization, ReLU, ReLU6."""
-    if reader is None: return False
-    if kind_of(reader) == 'BatchNormalization': return folds_batch_norm(layer)
-    plain = (
-        kind_of(reader) == 'ReLU'
-        and reader.max_value in (None, 6)
-        and not reader.negative_slope
-        and not reader.threshold
-    )
-    return plain and (folds_batch_norm(layer) or kind_of(layer) in ('BatchNormalization', 'Add'))
+# %% ../../nbs/compression/quantization.md #4525713d
+def _is_fused(layer, consumer):
+    "Whether the only consumer of a layer's output is fused into the layer in a file"
+    if consumer is None: return False
+    if kind_of(consumer) == 'BatchNormalization': return folds_batch_norm(layer)
+    if kind_of(consumer) != 'ReLU' or consumer.max_value not in (None, 6): return False
+    if consumer.negative_slope or consumer.threshold: return False
+    return folds_batch_norm(layer) or kind_of(layer) in ('BatchNormalization', 'Add')
 
-# %% ../../nbs/compression/quantization.md #76047e94
-def _unquantized_reason(layer, readers):
-    """Why a layer's output isn't rounded though its values are new; '' if it is.
+# %% ../../nbs/compression/quantization.md #4810844f
+def _unquantized_reason(layer, consumers):
+    """Why a layer's output is not quantized though its values are new; '' if it is.
 
     Args:
         layer: of a prepared model.
-        readers: the layers that read it, None for the outside.
+        consumers: the layers of its output, None for an output of the model.
     """
-    last = readers[0] if len(readers) == 1 else None
-    if _is_fused(layer, last): return f'swallows {last.name!r}'
-    return (
-        'rounded by the concatenation' if kind_of(last) == 'Concatenate' != kind_of(layer) else ''
-    )
+    only = consumers[0] if len(consumers) == 1 else None
+    if _is_fused(layer, only): return f'fused with {only.name!r}'
+    if kind_of(only) == 'Concatenate' != kind_of(layer): return 'quantized by the concatenation'
+    return ''
 
-# %% ../../nbs/compression/quantization.md #89f0a65c
-def _decide(prepared, float_layers=(), configs=None, num_bits=8, output_bits=8):
-    """Which configuration each layer gets, and why.
+# %% ../../nbs/compression/quantization.md #db52385d
+# sources: dict from names to layers; consumers: for each call a list of layers; outputs: tensors
+_Place = namedtuple('_Place', 'layer sources consumers outputs')
+
+def _places(prepared):
+    "Dict from the name of each layer of a model to its `_Place`, in the order of the graph"
+    consumers, places = readers_of(prepared), {}
+    for tensor in calls_of(prepared):
+        layer, inputs = tensor_source(tensor)
+        place = places.setdefault(layer.name, _Place(layer, {}, [], []))
+        for source in (tensor_source(x)[0] for x in inputs): place.sources[source.name] = source
+        place.consumers.append(consumers.get(key_of(tensor), []))
+        place.outputs[:] = tf.nest.flatten(layer.get_output_at(tensor._keras_history.node_index))
+    return places
+
+# %% ../../nbs/compression/quantization.md #0d3ba81f
+Decision = namedtuple('Decision', 'layer kind config why')
+
+def _float_config(place, exclude, output_bits):
+    "Config and reason for a layer that is excluded"
+    if len(place.outputs) > 1:
+        why = 'float, of several outputs, which are not quantized'
+        return FloatQuantizeConfig(output_bits, output=False), why
+    is_quantized = not all(
+        consumer is None or consumer.name in exclude
+        for consumers in place.consumers
+        for consumer in consumers
+    )
+    inputs = not place.sources.keys() <= exclude
+    why = 'float, and quantized for its consumers' if is_quantized else 'float'
+    return FloatQuantizeConfig(output_bits, inputs, is_quantized), why
+
+def _known_config(place, exclude, num_bits, output_bits):
+    "Config and reason for a layer that is not excluded; None for a layer of an unknown kind"
+    layer, kind, function = place.layer, kind_of(place.layer), activation_of(place.layer)
+    in_float = {
+        consumer is not None and consumer.name in exclude
+        for consumers in place.consumers
+        for consumer in consumers
+    }
+    if kind == 'InputLayer' and in_float == {True}:
+        return NoOpQuantizeConfig(), 'all consumers are float layers'
+    if kinds(layer)[0] in _PASS_THROUGH: return NoOpQuantizeConfig(), 'passes values through'
+    why = ''
+    if True not in in_float:  # the same reason at each call of the layer, or none
+        reasons = {_unquantized_reason(layer, consumers) for consumers in place.consumers}
+        if len(reasons) == 1: why = reasons.pop()
+    if kind in KERNELS:
+        margin = 1.5 if is_affine(layer) else 0.0
+        return KernelQuantizeConfig(not why, num_bits, output_bits, margin), why or 'kernel, output'
+    if _lacks_int8_kernel(layer, place.sources.values()):
+        return FloatQuantizeConfig(output_bits), 'no 8-bit form: float, and its output quantized'
+    if kind == 'Softmax' or kind == 'Activation' and function in FIXED_RANGES:
+        name = function if function in FIXED_RANGES else 'softmax'
+        return FixedOutputQuantizeConfig(name), 'its range is fixed'
+    if kind == 'BatchNormalization':
+        config = DefaultBNQuantizeConfig
+    elif kind in _QUANTIZED or kind == 'Activation' and function in _QUANTIZED_ACTIVATIONS:
+        config = OutputQuantizeConfig
+    else:
+        return None
+    return (NoOpQuantizeConfig(), why) if why else (config(output_bits), 'output')
+
+# %% ../../nbs/compression/quantization.md #a55dc078
+def _decide(prepared, exclude=(), configs=None, num_bits=8, output_bits=8):
+    """Which config each layer gets, and why.
 
     Args:
-        prepared: a model as `prepare` gives it.
-        float_layers: names of its layers that stay float; a batch normalization behind one does,
+        prepared: a model from `prepare`.
+        exclude: names of its layers that stay in float; a batch normalization behind one does,
             too.
-        configs: dict from name or kind of a layer to a `QuantizeConfig`, which is taken as it is.
+        configs: dict from name or kind of a layer to a `QuantizeConfig`, which it gets as it is.
         num_bits, output_bits: of kernels and of outputs, 2 to 16.
 
     Returns:
         List of `Decision(layer, kind, config, why)`.
 
     Raises:
-        ValueError: there are layers that nothing is known about.
+        ValueError: there are layers of unknown kinds.
     """
-    tensors, readings, sources, given_out, decisions = calls_of(prepared), {}, {}, {}, []
-    readers, float_layers, configs = readers_of(prepared), set(float_layers), configs or {}
-    for tensor in tensors:
-        layer, before = tensor_source(tensor)[0], [
-            tensor_source(source)[0] for source in tensor_source(tensor)[1]
-        ]
-        readings.setdefault(layer.name, []).append(readers.get(key_of(tensor), []))
-        given_out[layer.name] = tf.nest.flatten(
-            layer.get_output_at(tensor._keras_history.node_index)
-        )
-        sources.setdefault(layer.name, {}).update((source.name, source) for source in before)
-        if (
-            kind_of(layer) == 'BatchNormalization'
-            and before[0].name in float_layers
-            and folds_batch_norm(before[0])
-        ):
-            float_layers.add(layer.name)
-    for layer in {layer.name: layer for layer, _ in map(tensor_source, tensors)}.values():
-        given = [configs[name] for name in (layer.name, *kinds(layer)) if name in configs]
-        if not any(tensor.dtype.is_floating for tensor in given_out[layer.name]):
-            given, found = [], (NoOpQuantizeConfig(), 'whole numbers')
-        elif given:
-            found = given[0], 'as you said'
+    places, exclude, configs, decisions = _places(prepared), set(exclude), configs or {}, []
+    for name, (layer, sources, *_) in places.items():
+        if kind_of(layer) != 'BatchNormalization': continue
+        if any(source.name in exclude and folds_batch_norm(source) for source in sources.values()):
+            exclude.add(name)
+    for name, place in places.items():
+        layer = place.layer
+        own = [configs[key] for key in (name, *kinds(layer)) if key in configs]
+        if not any(tensor.dtype.is_floating for tensor in place.outputs):
+            choice = NoOpQuantizeConfig(), 'whole numbers'
+        elif own:
+            choice = own[0], 'given in configs'
+        elif name in exclude:
+            choice = _float_config(place, exclude, output_bits)
         else:
-            found = _decision(
-                layer,
-                sources[layer.name],
-                readings[layer.name],
-                float_layers,
-                num_bits,
-                output_bits,
-                len(given_out[layer.name]),
-            )
-        decisions.append(
-            Decision(layer.name, kind_of(layer), *(found or (None, 'nothing is known')))
-        )
-    unknown = [decision for decision in decisions if decision.config is None]
-    if unknown: raise ValueError(_unknown(prepared, unknown, sources, readings))
+            choice = _known_config(place, exclude, num_bits, output_bits) or (None, 'unknown kind')
+        decisions.append(Decision(name, kind_of(layer), *choice))
+    unknown = [places[decision.layer] for decision in decisions if decision.config is None]
+    if unknown: raise ValueError(_unknown_message(prepared, unknown))
     return decisions
 
-# %% ../../nbs/compression/quantization.md #80fa15d8
-def _decision(layer, sources, readings, float_layers, num_bits, output_bits, outputs):
-    """Configuration and reason for a layer; None if nothing is known about it. Each of its calls
-    has
-    its readers"""
-    kind, function = kind_of(layer), activation_of(layer)
-    islands = {
-        reader is not None and reader.name in float_layers
-        for readers in readings
-        for reader in readers
-    }
-    if layer.name in float_layers:
-        if outputs > 1:
-            return (
-                FloatQuantizeConfig(output_bits, output=False),
-                'float, of several outputs, which are not rounded',
-            )
-        alone = all(
-            reader is None or reader.name in float_layers
-            for readers in readings
-            for reader in readers
-        )
-        return FloatQuantizeConfig(
-            output_bits, inputs=not sources.keys() <= float_layers, output=not alone
-        ), ('float' if alone else 'float, and rounded for what reads it')
-    if kind == 'InputLayer' and islands == {True}:
-        return NoOpQuantizeConfig(), 'read by float layers alone'
-    reasons = {'' if True in islands else _unquantized_reason(layer, readers) for readers in readings}
-    why = reasons.pop() if len(reasons) == 1 else ''
-    if kinds(layer)[0] in _PASS_THROUGH: return NoOpQuantizeConfig(), 'passes values through'
-    if kind in KERNELS:
-        return (
-            KernelQuantizeConfig(not why, num_bits, output_bits, 1.5 if is_affine(layer) else 0.0),
-            why or 'kernel and output',
-        )
-    if _lacks_int8_kernel(layer, sources.values()):
-        return FloatQuantizeConfig(output_bits), 'has no 8-bit form: float, and rounded behind'
-    if kind == 'Softmax' or kind == 'Activation' and function in FIXED_RANGES:
-        return (
-            FixedOutputQuantizeConfig(function if function in FIXED_RANGES else 'softmax'),
-            'its range is fixed',
-        )
-    known = kind in _QUANTIZED or kind == 'Activation' and function in _QUANTIZED_ACTIVATIONS
-    if known or kind == 'BatchNormalization':
-        rounding = DefaultBNQuantizeConfig if kind == 'BatchNormalization' else OutputQuantizeConfig
-        return (NoOpQuantizeConfig(), why) if why else (rounding(output_bits), 'output')
-
-def _unknown(model, unknown, sources, readings):
-    "What to say about layers that nothing is known about"
-    def place(name):
-        behind = {
-            reader.name if reader else 'the output'
-            for readers in readings[name]
-            for reader in readers
-        }
-        return f"between {', '.join(sorted(sources[name]))} and {', '.join(sorted(behind))}"
-    lines = [
-        f'  {name!r}, {kinds(model.get_layer(name))[0]}, {place(name)}' for name, *_ in unknown
-    ]
-    name, kind = unknown[0].layer, kinds(model.get_layer(unknown[0].layer))[0]
+def _unknown_message(model, places):
+    "The error message for layers of unknown kinds"
+    lines = []
+    for layer, sources, calls, _ in places:
+        names = {c.name if c else 'the output' for consumers in calls for c in consumers}
+        between = f"between {', '.join(sorted(sources))} and {', '.join(sorted(names))}"
+        lines.append(f'  {layer.name!r}, {kinds(layer)[0]}, {between}')
+    name, kind = places[0].layer.name, kinds(places[0].layer)[0]
     return (
         f'{model.name} holds layers that nothing is known about:\n'
         + '\n'.join(lines)
-        + f'\nThere are three ways out: Quantize(float_layers=[{name!r}]) leaves it in float;'
-        f' Quantize(configs={{{kind!r}: OutputQuantizeConfig()}}) says what is rounded, by any'
-        f' QuantizeConfig; Quantize(rules={{{kind!r}: function_of_a_call}}) replaces it by layers'
-        ' that are known (see tfmot/preparation).'
+        + f'\nThere are three ways out: Quantize(exclude=[{name!r}]) leaves it in float;'
+        f' Quantize(configs={{{kind!r}: OutputQuantizeConfig()}}) says what is quantized, by any'
+        f' QuantizeConfig; Quantize(rules={{{kind!r}: function_of_a_call}}) replaces it by known'
+        ' layers (see compression/quantizers).'
     )
 
-# %% ../../nbs/compression/quantization.md #e1361952
+# %% ../../nbs/compression/quantization.md #8991f9cf
 def _annotate(prepared, decisions):
-    """A copy of a prepared model whose layers carry what was decided for them.
-
-    Args:
-        prepared: as `prepare` gives it.
-        decisions: list of `Decision`.
-
-    Returns:
-        A functional model of `QuantizeAnnotate` layers, `QuantizedInput` behind its inputs, and
-        layers that nothing is rounded of.
-    """
-    return _wrapped(
-        prepared, decisions, lambda layer, config: tfmot.quantize_annotate_layer(layer, config)
-    )
+    """A copy of a prepared model with `QuantizeAnnotate` layers, and `QuantizedInput` behind its
+    inputs; layers of which nothing is quantized stay."""
+    return _with_wrappers(prepared, decisions, tfmot.quantize_annotate_layer)
 
 def _wrap(prepared, decisions):
-    """The same with the layers wrapped: a model that rounds.
+    "A copy with `QuantizedLayer` wrappers; names, weights and outputs stay"
+    return _with_wrappers(prepared, decisions, QuantizedLayer)
 
-    Returns:
-        A functional model of `QuantizedLayer`; names, weights and outputs stay.
-    """
-    return _wrapped(prepared, decisions, QuantizedLayer)
-
-def _wrapped(prepared, decisions, wrapper):
-    chosen = {
+def _with_wrappers(prepared, decisions, wrapper):
+    configs = {
         decision.layer: decision.config
         for decision in decisions
         if type(decision.config) is not NoOpQuantizeConfig
     }
-    new = rewrite(prepared, {'Concatenate': _requantize_float_inputs(chosen)})
-    inputs = [input_like(tensor) for tensor in new.inputs]
-    starts = [
-        (
-            QuantizedInput(_input_quantizer(chosen[name]), name=f'{name}_rounded')(tensor)
-            if name in chosen
-            else tensor
-        )
-        for name, tensor in zip(new.input_names, inputs)
-    ]
-    around = {
-        layer.name: (
-            wrapper(_uncalled_copy(layer), chosen[layer.name])
-            if layer.name in chosen
-            else _uncalled_copy(layer)
-        )
-        for layer in new.layers
-        if layer.name not in new.input_names
-    }
-    outputs = run_again(new, starts, lambda layer: around[layer.name])
+    new = rewrite(prepared, {'Concatenate': _pooled_concatenation(configs)})
+    inputs, starts, layers = [input_like(tensor) for tensor in new.inputs], [], {}
+    for name, tensor in zip(new.input_names, inputs):
+        if name in configs:
+            quantizer = next(iter(configs[name].get_output_quantizers(None)), None)
+            tensor = QuantizedInput(quantizer, name=f'{name}_quantized')(tensor)
+        starts.append(tensor)
+    for layer in new.layers:
+        name = layer.name
+        if name in new.input_names: continue
+        layers[name] = _uncalled_copy(layer)
+        if name in configs: layers[name] = wrapper(layers[name], configs[name])
+    outputs = run_again(new, starts, lambda layer: layers[layer.name])
     return keras.Model(
         tf.nest.pack_sequence_as(new._nested_inputs, inputs),
         tf.nest.pack_sequence_as(new._nested_outputs, outputs),
         name=prepared.name,
     )
 
-def _requantize_float_inputs(chosen):
-    """A rule: what a concatenation reads of a float layer's rounded output goes through an 8-bit
-    operation first, or the converter can't give both one scale"""
-    islands = {
+def _pooled_concatenation(configs):
+    """A rule: a concatenation reads the quantized output of a float layer through an 8-bit
+    operation, or the converter can't give both one scale"""
+    float_names = {
         name
-        for name, config in chosen.items()
+        for name, config in configs.items()
         if isinstance(config, FloatQuantizeConfig) and config.output
     }
     def rule(call):
-        landed = {
+        tensors = [*call.tensors]
+        indices = [
             i
-            for i, x in enumerate(call.tensors)
-            if len(x.shape) == 4 and tensor_source(x)[0].name in islands
-        }
-        pool = lambda i, x: call.put(
-            keras.layers.MaxPooling2D(1, name=f'{call.name}_{i}'), x, alone=True
-        )
-        return (
-            call.keep([pool(i, x) if i in landed else x for i, x in enumerate(call.tensors)])
-            if landed
-            else None
-        )
+            for i, x in enumerate(tensors)
+            if len(x.shape) == 4 and tensor_source(x)[0].name in float_names
+        ]
+        for i in indices:
+            pool = keras.layers.MaxPooling2D(1, name=f'{call.name}_{i}')
+            tensors[i] = call.put(pool, tensors[i], alone=True)
+        return call.keep(tensors) if indices else None
     return rule
-
-def _input_quantizer(config): return next(iter(config.get_output_quantizers(None)), None)
 
 def _uncalled_copy(layer):
     """A copy with its weights that was built, but never called: it holds neither losses of another
     graph nor, by its calls, that graph with all its weights"""
     new = copy_of(layer)
     if layer.weights:
-        # variables are called as if it had been called, or optimizers mix them up in `.h5`
+        # variables get the names that a call would give them, or optimizers mix them up in `.h5`
         with tf.name_scope(new.name): new.build(layer.get_input_shape_at(0))
-        if len(new.weights) != len(layer.weights): return layer  # its weights come by calls
-        # few layers of users say so at the end of their `build`, and would be built twice
+        if len(new.weights) != len(layer.weights): return layer  # calls create its weights
+        # few layers of users set this at the end of their `build`; the others would be built twice
         new.built = True
         new.set_weights(layer.get_weights())
     return new
 
-# %% ../../nbs/compression/quantization.md #28f1a1cf
+# %% ../../nbs/compression/quantization.md #8aae70f4
 def calibrate(model, data, batches=32):
-    """Let a quantized model see data, and learn the ranges of its outputs; weights and averages of
-    batch normalization stay.
+    """Set the ranges of a quantized model's outputs by the smallest and the largest value in data;
+    weights and averages of batch normalization stay.
 
     Args:
-        model: as `Quantize` gives it.
+        model: from `Quantize`.
         data: array of inputs, `(samples, ...)` (for several inputs a list or a dict of arrays), or
-            what gives batches: a loader, a data set, a list; of `(x, y, ...)` the first part
-            counts.
+            an iterable of batches: a loader, a `tf.data.Dataset`, a list; of `(x, y, ...)` only
+            `x` is used.
         batches: how many at most.
 
     Returns:
-        The model, which is changed.
+        The model, which is changed in place.
 
     Raises:
-        ValueError: the model has no ranges to learn, or there are no data.
+        ValueError: the model is not quantized, or there are no data.
     """
     if not _quantized_layers(model):
         raise ValueError(f'{model.name} is not quantized: Quantize()(model) makes a model that is')
-    seen = inputs_for(model, data, check_int('batches', batches))
-    first = next(seen, None)
+    remaining = inputs_for(model, data, check_int('batches', batches))
+    first = next(remaining, None)
     if first is None:
         raise ValueError(f'data={type(data).__name__}: there is no batch in it to calibrate by')
     _reset_ranges(model)
-    look = lambda x: model(fed(model, x), training=True)
-    # making a graph takes as long as several batches without
-    later = tf.function(look, autograph=False)
+    run = lambda x: model(fed(model, x), training=True)
+    # tracing a graph takes as long as several batches without one
+    run_graph = tf.function(run, autograph=False)
     with _frozen_statistics(model), minmax_calibration():
-        look(first)
-        for x in seen: later(x)
+        run(first)
+        for x in remaining: run_graph(x)
     return model
 
-_NOISE_RATES = dict(Dropout='rate', GaussianDropout='rate', AlphaDropout='rate', GaussianNoise='stddev')
+_NOISE_RATES = dict(
+    Dropout='rate', GaussianDropout='rate', AlphaDropout='rate', GaussianNoise='stddev'
+)
 
 @contextmanager
 def _frozen_statistics(*models):
-    """While it lasts, models compute in training what they compute in use: without noise, and with
+    """Inside, models compute in training what they compute in inference: without noise, and with
     the averages of batch normalization, which stay as they are."""
-    # those inside of others, too
+    # layers inside of wrappers and models, too
     layers = [layer for model in models for layer in model._flatten_layers()]
-    # it uses its averages then, in training too
+    # a batch normalization that is not trainable uses its averages in training, too
     changes = [
         (layer, 'trainable', False)
         for layer in layers
@@ -416,78 +368,74 @@ def _frozen_statistics(*models):
         for kind, name in _NOISE_RATES.items()
         if isinstance(layer, getattr(keras.layers, kind))
     ]
-    before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
+    old_values = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
     try:
         for change in changes: setattr(*change)
         yield
     finally:
-        for state in before: setattr(*state)
+        for old_value in old_values: setattr(*old_value)
 
 def _reset_ranges(model):
-    """Set all ranges of outputs to unknown."""
+    "Unset all ranges of outputs"
     for layer in _quantized_layers(model):
         for weight in layer.non_trainable_weights:
             if re.search('_(min|max)(:0)?$', weight.name): weight.assign(tf.zeros_like(weight))
 
 def _quantized_layers(model):
-    """The layers of a model that round, wrapped ones of stock tensorflow-model-optimization too."""
+    "Layers with quantizers, wrappers of stock tensorflow-model-optimization too"
+    is_wrapper = lambda layer: hasattr(layer, 'quantize_config') and hasattr(layer, 'layer')
     return [
         layer
         for layer in get_all_layers(model)
-        if hasattr(layer, 'quantize_config')
-        and hasattr(layer, 'layer')
-        or hasattr(layer, 'quantizer')
+        if is_wrapper(layer) or hasattr(layer, 'quantizer')
     ]
 
-# %% ../../nbs/compression/quantization.md #f9451bf7
+# %% ../../nbs/compression/quantization.md #8aee6425
 def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
-    """Make sure that a prepared model gives what the model gives.
+    """Raise RuntimeError if a prepared model has other outputs than the model.
 
     Args:
         model, prepared: functional models.
         tolerance: largest difference, as a share of the largest output.
-        images: what they are fed; noise, if nothing else is given, as in
+        images: inputs of both; None for noise, as in
             [`difference_of_answers`](../graph/convert.md).
-
-    Raises:
-        RuntimeError: they differ.
     """
     with _frozen_statistics(model, prepared):
         difference = difference_of_answers(graph_of(model), prepared, images)
     if not difference <= tolerance:
         raise RuntimeError(
-            f'{model.name} and what was prepared of it differ by {difference:.2g} of the largest'
+            f'{model.name} and its prepared copy differ by {difference:.2g} of the largest'
             ' output: a rule does not compute the same; rules={kind: lambda call: call.keep()}'
             ' leaves a kind of layer as it is'
         )
 
-# %% ../../nbs/compression/quantization.md #e3e2d975
+# %% ../../nbs/compression/quantization.md #ff45cace
 class Quantize:
-    """Make a model of tf_keras one that is trained for 8 bits.
+    """Make a model of tf_keras quantization-aware.
 
     Args:
-        float_layers: what stays in float: names of layers, classes, functions that take a layer and
-            say so, or a list of these.
+        exclude: layers that stay in float: a name, a class, a function that takes a layer and
+            returns whether it stays, or a list of these.
         num_bits: of kernels, 2 to 16. (Files have 8; less is for research.)
         output_bits: of outputs.
-        configs: dict from name or class name of a layer of the prepared model (`report()` names
+        configs: dict from name or class name of a layer of the prepared model (`report()` lists
             them) to a `QuantizeConfig` of tensorflow-model-optimization.
         rules: dict from class name to a rule as in
-            [preparation](quantizers.md#what-8-bits-can-be-made-of), in addition to those.
+            [preparation](quantizers.md#preparation-rules), in addition to those.
         keep_zeros: whether weights that are 0 stay 0, as those of a [pruned](pruning.md) model
             should.
         keep_clusters: whether weights that are equal stay equal, too, as those of a
             [clustered](clustering.md) model should.
-        images: by which what was prepared is compared with the model, as it takes them; by default
-            noise in [0, 1], 128×192 where sizes are open.
+        images: inputs by which the prepared copy is compared with the model; by default noise in
+            [0, 1], 128×192 where sizes are open.
 
-    `Quantize()(model)` gives the model that rounds; `annotate(model)` the one that only says what
-    will be rounded, `apply(annotated)` what becomes of it. What was decided is
-    in `decisions`, a list of `Decision(layer, kind, config, why)`; `report()` shows it.
+    `Quantize()(model)` returns the quantized model. `annotate(model)` returns one that is only
+    annotated, and `apply(annotated)` quantizes it. `decisions` is a list of
+    `Decision(layer, kind, config, why)`, and `report()` shows it as a table.
     """
     def __init__(
         self,
-        float_layers=(),
+        exclude=(),
         num_bits=8,
         output_bits=8,
         configs=None,
@@ -496,18 +444,12 @@ class Quantize:
         keep_clusters=False,
         images=None,
     ):
-        self.keep_zeros, self.keep_clusters, self.images = (
-            bool(keep_zeros),
-            bool(keep_clusters),
-            images,
-        )
-        self.float_layers = (
-            float_layers if isinstance(float_layers, (tuple, list, set)) else [float_layers]
-        )
-        self.num_bits, self.output_bits = check_choice('num_bits', num_bits, BITS), check_choice(
-            'output_bits', output_bits, BITS
-        )
-        self.configs, self.rules, self.decisions = dict(configs or {}), RULES | (rules or {}), None
+        self.exclude = exclude if isinstance(exclude, (tuple, list, set)) else [exclude]
+        self.num_bits = check_choice('num_bits', num_bits, BITS)
+        self.output_bits = check_choice('output_bits', output_bits, BITS)
+        self.configs, self.rules = dict(configs or {}), RULES | (rules or {})
+        self.keep_zeros, self.keep_clusters = bool(keep_zeros), bool(keep_clusters)
+        self.images, self.decisions = images, None
         for name, config in self.configs.items():
             if not isinstance(config, tfmot.QuantizeConfig):
                 raise ValueError(
@@ -520,21 +462,21 @@ class Quantize:
 
         Args:
             model: a functional or `Sequential` model, which is not changed; one of Keras 3, or the
-                path of its file, is made one of tf_keras first
+                path of its file, is converted to tf_keras first
                 (see [From Keras 3](../graph/convert.md)).
 
         Raises:
             TypeError: it is no model that can be read.
-            ValueError: it holds layers that nothing is known about, is quantized already, or has no
-                layer that is to stay float.
+            ValueError: it holds layers of unknown kinds, is quantized already, or has no layer
+                that `exclude` means.
         """
         model = to_tf_keras(model, images=self.images)
         compilable_again(model)
-        return compiled_like(_wrap(self._decide(model), self.decisions), model)
+        return compiled_like(_wrap(self._prepare(model), self.decisions), model)
 
     def annotate(self, model):
         """The prepared model with annotated layers."""
-        return _annotate(self._decide(to_tf_keras(model, images=self.images)), self.decisions)
+        return _annotate(self._prepare(to_tf_keras(model, images=self.images)), self.decisions)
 
     def apply(self, annotated):
         """The quantized model of an annotated one."""
@@ -551,97 +493,78 @@ class Quantize:
         bare = rewrite(annotated, {'QuantizeAnnotate': lambda call: call.put(call.layer.layer)})
         return _wrap(bare, [Decision(name, '', config, '') for name, config in configs.items()])
 
-    def _decide(self, model):
+    def _prepare(self, model):
         layers = get_all_layers(graph_of(model))
         if any(
             hasattr(layer, 'quantize_config') or isinstance(layer, StockInput) for layer in layers
         ):
             raise ValueError(
                 f'{model.name} is quantized already, or annotated; Quantize().apply(annotated)'
-                ' quantizes what is annotated'
+                ' quantizes an annotated model'
             )
         in_float32(model)
         refuse_wrapped(model)
-        chosen = {
+        excluded_ids = {
             id(layer)
-            for wish in self.float_layers
-            for layer in layers_meant(model, wish, 'float_layers')
+            for layers_or_name in self.exclude
+            for layer in layers_meant(model, layers_or_name, 'exclude')
         }
         _warn_of_losses(model)
         prepared = prepare(model, self.rules)
         self._check_names(model, prepared)
+        exclude = [name for name, old in sources_in(prepared).items() if id(old) in excluded_ids]
         configs = {name: copy.copy(config) for name, config in self.configs.items()}
-        self.decisions = _decide(
-            prepared,
-            [name for name, source in sources_in(prepared).items() if id(source) in chosen],
-            configs,
-            self.num_bits,
-            self.output_bits,
-        )
+        self.decisions = _decide(prepared, exclude, configs, self.num_bits, self.output_bits)
         _check_same_outputs(model, prepared, images=self.images)
-        for config in (decision.config for decision in self.decisions):
-            if isinstance(config, KernelQuantizeConfig):
-                config.keep_zeros, config.keep_clusters = (
-                    config.keep_zeros or self.keep_zeros,
-                    config.keep_clusters or self.keep_clusters,
-                )
+        for *_, config, _ in self.decisions:
+            if not isinstance(config, KernelQuantizeConfig): continue
+            config.keep_zeros |= self.keep_zeros
+            config.keep_clusters |= self.keep_clusters
         return prepared
 
     def _check_names(self, model, prepared):
-        known = {name for layer in prepared.layers for name in (layer.name, *kinds(layer))}
-        strange = sorted(set(self.configs) - known)
-        if strange:
+        names = {name for layer in prepared.layers for name in (layer.name, *kinds(layer))}
+        unknown = sorted(set(self.configs) - names)
+        if unknown:
             raise ValueError(
                 f"configs: the prepared {prepared.name} has no layer or class"
-                f" {', '.join(map(repr, strange))}, but {', '.join(sorted(known))}"
+                f" {', '.join(map(repr, unknown))}, but {', '.join(sorted(names))}"
             )
-        known |= (
-            {kind for layer in get_all_layers(model) for kind in kinds(layer)}
-            | set(RULES)
-            | set(dir(keras.layers))
-        )
-        strange = sorted(set(self.rules) - known)
-        if strange:
+        layers = get_all_layers(model)
+        names |= {kind for layer in layers for kind in kinds(layer)}
+        unknown = sorted(set(self.rules) - names - set(RULES) - set(dir(keras.layers)))
+        if unknown:
             raise ValueError(
-                f"rules: {model.name} has no layer of class {', '.join(map(repr, strange))}, but of"
-                f" {', '.join(sorted({kind_of(layer) for layer in get_all_layers(model)}))}"
+                f"rules: {model.name} has no layer of class {', '.join(map(repr, unknown))}, but of"
+                f" {', '.join(sorted(set(map(kind_of, layers))))}"
             )
 
 def _warn_of_losses(model):
-    "What belongs to a model beside its graph doesn't come along"
-    step = type(model).train_step is not keras.Model.train_step
-    added = sorted(
-        {
-            kind_of(layer)
-            for layer in model._flatten_layers()
-            if kind_of(layer) in ('AddLoss', 'AddMetric')
-        }
-    )
-    lost = [
-        *(['its own train_step'] if step else []),
-        *(f'what {kind} has added' for kind in added),
-    ]
+    "A quantized model has the graph alone: warn of a custom training step and of added losses"
+    has_own_step = type(model).train_step is not keras.Model.train_step
+    class_names = set(map(kind_of, model._flatten_layers())) & {'AddLoss', 'AddMetric'}
+    lost = ['its own train_step'] * has_own_step
+    lost += [f'what {class_name} has added' for class_name in sorted(class_names)]
     if lost:
         warnings.warn(
-            f"{model.name} loses {' and '.join(lost)} by quantization: what comes is a plain model"
-            " of the same graph",
+            f"{model.name} loses {' and '.join(lost)} by quantization: the quantized model is a"
+            " plain model of the same graph",
             stacklevel=4,
         )
 
-# %% ../../nbs/compression/quantization.md #9a14f124
+# %% ../../nbs/compression/quantization.md #8d4f4a2e
 @patch_to(Quantize)
 def report(self):
-    """What was decided for each layer, as a table for notebooks: layer, kind, configuration,
-    reason.
+    """The config of each layer and its reason, as a table for notebooks.
 
     Raises:
-        ValueError: nothing was quantized yet.
+        ValueError: no model was quantized yet.
     """
     if self.decisions is None:
-        raise ValueError('nothing was decided yet: call this object on a model first')
+        raise ValueError('no model was quantized yet: call this object on a model first')
     rows = [(layer, kind, _short(config), why) for layer, kind, config, why in self.decisions]
     return import_optional('IPython.display', 'a table').Markdown(
-        markdown_table([('layer', 'kind', 'rounded', 'why'), *rows])
+        markdown_table([('layer', 'kind', 'quantized', 'why'), *rows])
     )
 
 def markdown_table(rows):
@@ -651,29 +574,21 @@ def markdown_table(rows):
     )
 
 def _short(config):
-    "Which parts a configuration rounds"
-    if (
-        type(config) is NoOpQuantizeConfig
-        or isinstance(config, FloatQuantizeConfig)
-        and not config.output
-    ):
-        return '—'
+    "Which parts a config quantizes"
+    if type(config) is NoOpQuantizeConfig: return '—'
+    if isinstance(config, FloatQuantizeConfig) and not config.output: return '—'
     if isinstance(config, KernelQuantizeConfig):
-        return f'kernel {config.num_bits}' + (
-            f', output {config.output_bits}' if config.output else ''
-        )
+        output = f', output {config.output_bits}' if config.output else ''
+        return f'kernel {config.num_bits}{output}'
     if isinstance(config, FixedOutputQuantizeConfig): return 'output 8, fixed'
-    return (
-        f'output {config.num_bits}'
-        if isinstance(config, OutputQuantizeConfig)
-        else type(config).__name__
-    )
+    if isinstance(config, OutputQuantizeConfig): return f'output {config.num_bits}'
+    return type(config).__name__
 
-# %% ../../nbs/compression/quantization.md #220b9250
+# %% ../../nbs/compression/quantization.md #9aff7d98
 _saving = import_optional('tf_keras.src.saving.saving_lib', 'quantization')
 
 class _Weights(_saving.H5IOStore):
-    "Weights in a `.keras` file; those that are read are in memory"
+    "Weights in a `.keras` file, read into memory"
     def __init__(self, root_path, archive=None, mode='r'):
         super().__init__(
             io.BytesIO(archive.read(root_path)) if archive and mode == 'r' else root_path,
@@ -705,7 +620,7 @@ def load_model(path, custom_objects=None, compile=True, safe_mode=True):
     with tfmot.quantize_scope(custom_objects or {}), keras.utils.custom_object_scope(
         STOCK
     ), patch.object(_saving, 'H5IOStore', _Weights):
-        # Keras finds the order of layers by recursion; its ResNetRS sets this when it is built, but
-        # what loads a deep one has to
+        # Keras finds the order of layers by recursion; building a ResNetRS sets this limit, but
+        # loading does not
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 5000))
         return keras.models.load_model(path, compile=compile, safe_mode=safe_mode)
