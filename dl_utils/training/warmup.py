@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['plain_rate', 'set_rate', 'Warmup']
 
-# %% ../../nbs/training/warmup.md #8d722bd3
+# %% ../../nbs/training/warmup.md #5a3b5f3d
 import numpy as np
 
 from ..utils import check_int
 from ..keras_module import concrete_value, keras
-from .recompile import bring_home, inner_of, rate_of
+from .recompile import inner_of, learning_rate_of, sync_jax_state
 
-# %% ../../nbs/training/warmup.md #b06f620d
+# %% ../../nbs/training/warmup.md #43f944d2
 def plain_rate(optimizer, part):
     """The learning rate of an optimizer, if it is a number that can be set.
 
@@ -26,7 +26,7 @@ def plain_rate(optimizer, part):
     Raises:
         ValueError: the rate is a schedule.
     """
-    rate = rate_of(optimizer)
+    rate = learning_rate_of(optimizer)
     if not isinstance(rate, float):
         raise ValueError(
             f"{part} sets the learning rate, but this optimizer computes it by"
@@ -38,7 +38,7 @@ def plain_rate(optimizer, part):
 
 def set_rate(model, rate):
     """Set the learning rate of a model's optimizer, also in the middle of an epoch."""
-    bring_home(model)
+    sync_jax_state(model)
     model.optimizer.learning_rate = rate
 
 # %% ../../nbs/training/warmup.md #2ae676b5
