@@ -13,18 +13,31 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture
-def program(tmp_path):
-    """Run a program of `tests/programs` in a process of its own, in a temporary folder."""
+def start_program(tmp_path):
+    """Start a program of `tests/programs` in a process of its own, in a temporary folder."""
 
-    def run(name, *args, flavour=notebooks.DEFAULT, check=True, **env):
-        """What it printed; without `check` the finished process, whatever its exit status."""
-        command = [sys.executable, PROGRAMS / name, *map(str, args)]
+    def start(name, *arguments, flavour=notebooks.DEFAULT, options=None, **env):
+        """The running process; its output is read from pipes unless `options` of Popen differ."""
+        command = [sys.executable, str(PROGRAMS / f"{name}.py"), *map(str, arguments)]
         env = notebooks.clean_env(tmp_path, flavour, **env)
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-        done.stderr = notebooks.NATIVE_LOG.sub("", done.stderr)
-        if not check: return done
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env=env, **pipes | (options or {}))
+
+    return start
+
+
+@pytest.fixture
+def program(start_program):
+    """Run such a program to its end."""
+
+    def run(name, *arguments, flavour=notebooks.DEFAULT, check=True, **env):
+        """What it printed; without `check` the ended process, whatever its exit status."""
+        process = start_program(name, *arguments, flavour=flavour, **env)
+        process.printed, errors = process.communicate()
+        process.errors = notebooks.NATIVE_LOG.sub("", errors)
+        if not check: return process
+        assert process.returncode == 0, process.errors
+        return process.printed.strip()
 
     return run
 

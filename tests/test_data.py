@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,7 +14,6 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import numpy as np
-import notebooks
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,29 +27,8 @@ from dl_utils.data.loader import SegDataLoader
 from dl_utils.data.synthetic import make_shapes_dataset
 from dl_utils.data.validation import check
 
-PROGRAMS = Path(__file__).parent / "programs"
 N_CLASSES = 3
 LOSSLESS = "png", "bmp", "tiff", "webp", "ppm", "npy"
-
-
-@pytest.fixture
-def program(tmp_path):
-    """Run a program of tests/programs in a temporary folder; returns its output."""
-    def run(name, *args, flavour="keras", **env):
-        process = subprocess.run(
-            [sys.executable, PROGRAMS / name, *args], cwd=tmp_path,
-            env=notebooks.clean_env(tmp_path, flavour, **env), capture_output=True, text=True)
-        assert process.returncode == 0, process.stderr
-        return process.stdout.strip()
-    return run
-
-
-def start_program(name, *args, folder, **env):
-    """A running program, whose output you read from pipes."""
-    return subprocess.Popen(
-        [sys.executable, PROGRAMS / name, *args], cwd=folder,
-        env=notebooks.clean_env(folder) | env,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def encode(array, suffix):
@@ -229,7 +205,7 @@ def test_loader_rejects_corrupt_files_of_ten_thousand_datasets(pairs, batch_size
 def test_loader_names_unreadable_files(program):
     with tempfile.TemporaryDirectory(prefix="denied-") as folder:
         os.chmod(folder, 0o755)
-        lines = program("loader_permissions.py", folder, KERAS_BACKEND="jax").splitlines()
+        lines = program("loader_permissions", folder, KERAS_BACKEND="jax").splitlines()
     kinds, file_error, folder_error = lines[-3:]
     assert kinds == "{'no permission': 2}"
     assert "set/inp/0001.png: may not be read; chmod a+r" in file_error
@@ -242,9 +218,9 @@ def test_loader_batches_are_the_same_in_every_process(program):
     keras_3 = [dict(workers=0), dict(workers=5, cache="disk")]
     tf_keras = [dict(workers=1, cache="ram"), dict(workers=3, cache="ram", processes=True)]
     digests = [
-        *program("loader_digest.py", json.dumps(keras_3), KERAS_BACKEND="jax",
+        *program("loader_digest", json.dumps(keras_3), KERAS_BACKEND="jax",
                  PYTHONHASHSEED="0").split(),
-        *program("loader_digest.py", json.dumps(tf_keras), flavour="tf_keras",
+        *program("loader_digest", json.dumps(tf_keras), flavour="tf_keras",
                  PYTHONHASHSEED="1").split()]
     assert len(digests) == 4 and len({*digests}) == 1
 
@@ -320,8 +296,8 @@ def is_alive(pid):
 # signals act alike on all backends, and JAX is imported sooner than TensorFlow
 @pytest.mark.parametrize("end, backend", [
     ("ends", "tensorflow"), (signal.SIGINT, "jax"), (signal.SIGKILL, "jax")])
-def test_loader_workers_end_with_their_owner(tmp_path, end, backend):
-    owner = start_program("loader_owner.py", str(end), folder=tmp_path, KERAS_BACKEND=backend)
+def test_loader_workers_end_with_their_owner(start_program, end, backend):
+    owner = start_program("loader_owner", end, KERAS_BACKEND=backend)
     with owner:
         pids = [*map(int, owner.stdout.readline().split())]
         if end != "ends": owner.send_signal(end)
@@ -410,15 +386,14 @@ def test_loader_inside_another_while_it_is_closed(tmp_path):
 
 @pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
 def test_loader_in_workers_of_keras(program, flavour):
-    assert program("loader_keras_workers.py", flavour=flavour).splitlines()[-1] == "done"
+    assert program("loader_keras_workers", flavour=flavour).splitlines()[-1] == "done"
 
 
-def test_disk_cache_vanishes_with_killed_program(tmp_path):
+def test_disk_cache_vanishes_with_killed_program(start_program, tmp_path):
     """Its file is unlinked, so SIGKILL can't leave it. The backend of Keras makes no difference."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    process = start_program(
-        "loader_disk_cache.py", folder=tmp_path, TMPDIR=str(temporary), KERAS_BACKEND="jax")
+    process = start_program("loader_disk_cache", TMPDIR=str(temporary), KERAS_BACKEND="jax")
     with process:
         n_bytes = int(process.stdout.readline())
         process.kill()

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom in a kernel of its own, in its flavours. Their cells are the tests."""
+"""Every notebook runs from top to bottom in a kernel of its own: its cells are the tests."""
 import os
 import shutil
 
@@ -6,7 +6,10 @@ import notebooks
 import pytest
 
 FLAGS = os.environ.get("FLAGS", "").split() + ["gpu"] * bool(shutil.which("nvidia-smi"))
-CASES = [pytest.param(name, flavour, marks=pytest.mark.slow if slow else ()) for name, flavour, slow in notebooks.cases()]
+CASES = [
+    pytest.param(name, flavour, marks=pytest.mark.slow if slow else ())
+    for name, flavour, slow in notebooks.cases()
+]
 
 
 @pytest.mark.parametrize("name, flavour", CASES)

@@ -15,7 +15,7 @@ EXTRAS = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project
 
 
 def test_import_costs_nothing(program):
-    program("heavy_imports.py")
+    program("heavy_imports")
 
 
 def test_wheel(tmp_path):
@@ -65,7 +65,7 @@ def test_wheel(tmp_path):
 def test_two_flavours_are_the_other_two(program, flavour, other):
     """The same classes and functions, under the same names: what works in one of a pair works in
     the other."""
-    assert program("same_keras.py", other, flavour=flavour) == ""
+    assert program("same_keras", other, flavour=flavour) == ""
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("tf.keras", "tfmot")]
@@ -73,12 +73,12 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("tf.keras", "tfm
 
 @pytest.mark.parametrize("flavour", ["default", "tf_keras", *SLOW])
 def test_models_load_in_another_process(program, flavour):
-    program("save_models.py", flavour=flavour)
-    program("load_models.py", flavour=flavour)
+    program("save_models", flavour=flavour)
+    program("load_models", flavour=flavour)
 
 
 def test_jax_needs_no_tensorflow(program):
-    program("without_tensorflow.py", KERAS_BACKEND="jax")
+    program("without_tensorflow", KERAS_BACKEND="jax")
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_jax_needs_no_tensorflow(program):
 )
 def test_missing_extra_is_named(program, flavour, package, extra):
     env = {"KERAS_BACKEND": "jax"} if package == "jax" else {}
-    done = program("import_without.py", package, flavour=flavour, check=False, **env)
+    done = program("import_without", package, flavour=flavour, check=False, **env)
     packages = " ".join(map(repr, EXTRAS[extra]))
-    assert done.stderr.splitlines()[-1].endswith(
-        f"the extra {extra!r} of dl_utils brings it: pip install {packages}"), done.stderr
+    assert done.errors.splitlines()[-1].endswith(
+        f"the extra {extra!r} of dl_utils brings it: pip install {packages}"), done.errors
 
 
 def test_remedies_name_the_packages_of_the_extras():

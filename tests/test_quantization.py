@@ -1,24 +1,8 @@
 """Quantization of Keras Applications, of our models, in a process of Keras 3, of unusual graphs and
 of custom layers."""
-import subprocess
-import sys
-from pathlib import Path
 
-import notebooks
 import pytest
 
-PROGRAMS = Path(__file__).parent / "programs"
-
-
-@pytest.fixture
-def program(tmp_path):
-    """Run `tests/programs/NAME.py` in a fresh process, in a temporary folder; it has to succeed."""
-    def run(name, *args, flavour="tf_keras"):
-        command = [sys.executable, str(PROGRAMS / f"{name}.py"), *args]
-        env = notebooks.clean_env(tmp_path, flavour)
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, notebooks.NATIVE_LOG.sub("", done.stderr)
-    return run
 
 
 # The smallest model of each family. Those of `make test` cover different rules: hard swish and
@@ -35,8 +19,8 @@ OTHERS = ["MobileNet", "MobileNetV2", "EfficientNetV2B0", "ResNet50", "DenseNet1
 def test_applications_are_quantized_and_pruned(program, name):
     """Quantized, trained a step, saved, and pruned; loaded by another process, and converted to an
     8-bit file with the outputs of the model."""
-    program("quantize_application", "save", name)
-    program("quantize_application", "load", name)
+    program("quantize_application", "save", name, flavour="tf_keras")
+    program("quantize_application", "load", name, flavour="tf_keras")
 
 
 def test_our_models_are_quantized(program):
@@ -52,10 +36,10 @@ def test_keras_3_model_is_quantized_in_a_keras_3_process(program):
 
 def test_rules_keep_outputs_names_and_regularizers(program):
     """Also batch normalization in inference mode, and layers without an 8-bit form."""
-    program("quantize_unusual_graphs")
+    program("quantize_unusual_graphs", flavour="tf_keras")
 
 
 def test_custom_layers_are_quantized(program):
     """Excluded layers of the user keep their weights and the arguments of their calls, and load
     from files; sizes and other whole numbers stay as they are."""
-    program("quantize_custom_layers")
+    program("quantize_custom_layers", flavour="tf_keras")

@@ -485,7 +485,7 @@ def kernels_in(model):
             mask = np.asarray(masks[id(weight)]) if id(weight) in masks else 1
             yield layer, name, np.asarray(weight) * mask
 
-# %% ../../nbs/compression/pruning.md #28fabd86
+# %% ../../nbs/compression/pruning.md #32eee291
 def unprune(model):
     """Remove the wrappers of a pruned model.
 
@@ -506,7 +506,9 @@ def unprune(model):
         raise ValueError(
             f'{model.name} is not pruned: prune_low_magnitude(model) makes a model that is'
         )
-    new = exchange_layers(model, lambda layer: copy_layer(layer.layer) if is_pruned(layer) else None)
+    new = exchange_layers(
+        model, lambda layer: copy_layer(layer.layer) if is_pruned(layer) else None
+    )
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
         if not is_pruned(old): continue
         masks = {id(weight): mask.numpy() for weight, mask, _ in old.pruning_vars}

@@ -408,7 +408,7 @@ def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
             ' leaves a kind of layer as it is'
         )
 
-# %% ../../nbs/compression/quantization.md #8e66cdec
+# %% ../../nbs/compression/quantization.md #af085c90
 class Quantize:
     """Make a model of tf_keras quantization-aware.
 
@@ -489,7 +489,9 @@ class Quantize:
                 f'{annotated.name}: no layer is annotated; Quantize().annotate(model) makes a model'
                 ' whose layers are, and Quantize()(model) does both steps'
             )
-        bare = rewrite(annotated, {'QuantizeAnnotate': lambda call: call.replace_with(call.layer.layer)})
+        bare = rewrite(
+            annotated, {'QuantizeAnnotate': lambda call: call.replace_with(call.layer.layer)}
+        )
         return _wrap(bare, [Decision(name, '', config, '') for name, config in configs.items()])
 
     def _prepare(self, model):

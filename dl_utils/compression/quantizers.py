@@ -437,7 +437,7 @@ class QuantizedInput(StockInput):
     def __init__(self, quantizer=None, **kwargs):
         super().__init__(quantizer or RangeQuantizer(), **kwargs)
 
-# %% ../../nbs/compression/quantizers.md #2dd5be3b
+# %% ../../nbs/compression/quantizers.md #c0654bcc
 RULES = {}
 
 def rule(*names):
@@ -447,7 +447,8 @@ def rule(*names):
         names: of classes (`'SeparableConv2D'`), or of operators' functions (`'math.multiply'`).
 
     The function takes a `Call` and returns the symbolic tensor that takes its place, from
-    `call.replace_with(layer)` or `call.keep()`, or None if the layer should stay. It must compute the same.
+    `call.replace_with(layer)` or `call.keep()`, or None if the layer should stay. It must compute
+    the same.
     """
     def add(function):
         RULES.update(dict.fromkeys(names, function))
@@ -616,7 +617,7 @@ def _normalization(call):
     if layer.invert: return _put_affine(call, deviation, mean)
     return _put_affine(call, 1 / deviation, -mean / deviation)
 
-# %% ../../nbs/compression/quantizers.md #8894edd8
+# %% ../../nbs/compression/quantizers.md #d03750e1
 @rule('LayerScale')
 def _layer_scale(call):
     if len(call.x.shape) != 4 or len(call.weights) != 1: return None
@@ -637,9 +638,11 @@ def _custom_scale(call):
     if len(call.tensors) != 2 or not hasattr(call.layer, 'scale'): return None
     x, branch = call.tensors
     scale = keras.layers.Rescaling(call.layer.scale, name=f'{call.name}_scale')
-    return call.replace_with(keras.layers.Add(name=call.name), [x, call.replace_with(scale, branch)])
+    return call.replace_with(
+        keras.layers.Add(name=call.name), [x, call.replace_with(scale, branch)]
+    )
 
-# %% ../../nbs/compression/quantizers.md #e4bde155
+# %% ../../nbs/compression/quantizers.md #788e57c1
 @rule('Conv2D', 'DepthwiseConv2D', 'Conv2DTranspose')
 def _separate_activation(call):
     layer = call.layer
@@ -647,7 +650,9 @@ def _separate_activation(call):
     linear = dict(
         name=f'{call.name}_linear', activation='linear', activity_regularizer=None
     )
-    x = call.replace_with(type(layer).from_config(layer.get_config() | linear), weights=call.weights)
+    x = call.replace_with(
+        type(layer).from_config(layer.get_config() | linear), weights=call.weights
+    )
     regularizer = layer.activity_regularizer
     activation = keras.layers.Activation(
         layer.activation, activity_regularizer=regularizer, name=call.name

@@ -6,14 +6,13 @@
 __all__ = ['load_teacher', 'shapes_of', 'resize_maps', 'sizes_differ', 'teacher_input_size', 'with_features', 'output_head',
            'independent_classes', 'match_classes', 'as_logits', 'TeacherCache']
 
-# %% ../../nbs/distillation/teachers.md #0d5d3757
+# %% ../../nbs/distillation/teachers.md #36b8c501
 import difflib
 import hashlib
 import importlib
 import json
 import shutil
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np

@@ -177,7 +177,7 @@ def iterate_batches(data):
     """Iterate over the batches of a loader or a list, by index, or of any iterable."""
     return (data[i] for i in range(len(data))) if hasattr(data, '__getitem__') else iter(data)
 
-# %% ../../nbs/export/tflite.md #83da8edb
+# %% ../../nbs/export/tflite.md #05009778
 def iterate_inputs(data, batches=32):
     """Iterate over the inputs of the first batches of data.
 
@@ -215,7 +215,8 @@ def iterate_model_inputs(model, data, batches=32):
     is_list = isinstance(data, (tuple, list)) and len(data) == len(names) > 1
     if is_list and all(hasattr(part, 'shape') for part in data): data = dict(zip(names, data))
     return (
-        [np.asarray(part) for part in unpack_inputs(x, names)] for x in iterate_inputs(data, batches)
+        [np.asarray(part) for part in unpack_inputs(x, names)]
+        for x in iterate_inputs(data, batches)
     )
 
 # %% ../../nbs/export/tflite.md #bcfd7d3d
@@ -243,7 +244,7 @@ def _deduplicate(content, names=()):
     builder.Finish(unpacked.Pack(builder), file_identifier=b'TFL3')
     return bytes(builder.Output())
 
-# %% ../../nbs/export/tflite.md #fe635f96
+# %% ../../nbs/export/tflite.md #913d0883
 _MODES = 'auto', 'float', 'dynamic', 'int8'
 _TOLERANCES = dict(
     float=(1e-4, largest_difference), dynamic=(0.05, relative_error), int8=(0.1, relative_error)
@@ -257,7 +258,8 @@ def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None
             flavour; one that `Quantize` has made, too. The file keeps the names of several inputs
             and outputs.
         path: of the file.
-        representative_data: some hundred images as the model gets them, as for `iterate_inputs`, to find
+        representative_data: some hundred images as the model gets them, as for `iterate_inputs`, to
+            find
             8-bit ranges in; for several inputs a list or a dict of arrays, or batches of lists or
             dicts.
         mode: 'float'; 'dynamic': kernels of 8 bits; 'int8': all of 8 bits. 'auto' is 'int8' for a

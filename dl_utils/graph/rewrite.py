@@ -215,13 +215,14 @@ class _GraphRewriter:
             tensors.update(zip(map(tensor_key, outputs), tf.nest.flatten(results)))
         return [tensors[tensor_key(tensor)] for tensor in model.outputs]
 
-# %% ../../nbs/graph/rewrite.md #9cadfae4
+# %% ../../nbs/graph/rewrite.md #63bb7a0d
 def rewrite(model, rules):
     """Make a flat copy of a functional model, with layers replaced as rules say.
 
     Args:
         model: a functional or `Sequential` model of tf_keras; it is not changed.
-        rules: dict from kind (see `layer_kinds`) to rule, a function of a `Call`. `{}` only copies and
+        rules: dict from kind (see `layer_kinds`) to rule, a function of a `Call`. `{}` only copies
+            and
             opens nested models.
 
     Returns:
@@ -272,7 +273,9 @@ def functional_graph(model):
     has_graph = getattr(model, 'inputs', None) and getattr(model, '_is_graph_network', False)
     if isinstance(model, keras.Model) and has_graph:
         if not isinstance(model, keras.Sequential): return model
-        return keras.Model(unwrap_single(model.inputs), unwrap_single(model.outputs), name=model.name)
+        return keras.Model(
+            unwrap_single(model.inputs), unwrap_single(model.outputs), name=model.name
+        )
     description = repr(model)
     if hasattr(model, 'name'):
         cls = type(model)

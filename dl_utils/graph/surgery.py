@@ -351,7 +351,7 @@ def _as_layer(operation, args):
     scale, offset = (1., numbers[0]) if kind == 'Add' else (numbers[0], 0.)
     return lambda *args: keras.layers.Rescaling(scale, offset, name=operation.name)(tensors[0])
 
-# %% ../../nbs/graph/surgery.md #6b78a4ce
+# %% ../../nbs/graph/surgery.md #3b5e6da0
 def reapply(model, x, change=lambda layer: layer):
     """Apply a built model to another symbolic tensor, layer by layer; weights are shared.
 
@@ -373,7 +373,9 @@ def reapply(model, x, change=lambda layer: layer):
             f'{model.name} holds several layers named {duplicates}, in nested parts; give each a'
             ' name of its own'
         )
-    return keras.Model(find_inputs(x), unwrap_single(rerun_layers(model, [x], change)), name=model.name)
+    return keras.Model(
+        find_inputs(x), unwrap_single(rerun_layers(model, [x], change)), name=model.name
+    )
 
 # %% ../../nbs/graph/surgery.md #23052df6
 def _edit_layer_configs(model, change):

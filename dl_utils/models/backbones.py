@@ -360,7 +360,7 @@ def _stride_maps(outputs):
         if best is None or depth[key] > depth[tensor_key(best)]: last[strides[key]] = tensor
     return {int(s): last[s] for s in sorted(last) if s >= 1}
 
-# %% ../../nbs/models/backbones.md #e4871d59
+# %% ../../nbs/models/backbones.md #476e6ffb
 def feature_maps(model):
     """The last map of each stride of a functional model, as far as strides are powers of two;
     nested models are opened.
@@ -373,7 +373,9 @@ def feature_maps(model):
         ValueError: it never makes its maps smaller, or not by powers of two.
     """
     require_functional(model)
-    outputs = rerun_layers(model, model.inputs) if any(map(is_nested, model.layers)) else model.outputs
+    outputs = (
+        rerun_layers(model, model.inputs) if any(map(is_nested, model.layers)) else model.outputs
+    )
     maps = _stride_maps(outputs)
     usable = dict(itertools.takewhile(lambda item: not item[0] & (item[0] - 1), maps.items()))
     if max(usable, default=1) > 1: return usable
@@ -467,7 +469,7 @@ def backbone_with_preprop(
     if input_tensor is None: return kind(x, unwrap_single(model.outputs), name=name or model.name)
     return kind(find_inputs(input_tensor), model.call(input_tensor), name=name or model.name)
 
-# %% ../../nbs/models/backbones.md #90a5a7d6
+# %% ../../nbs/models/backbones.md #53168e3c
 def _dilation_plan(model, output_stride):
     """The changes of each layer.
 
@@ -485,7 +487,9 @@ def _dilation_plan(model, output_stride):
     strides, plan = _map_strides(model.outputs), {}
     for tensor in all_tensors(model.outputs):
         (layer, inputs), after = tensor_source(tensor), strides.get(tensor_key(tensor))
-        before = max((strides[tensor_key(t)] for t in inputs if tensor_key(t) in strides), default=None)
+        before = max(
+            (strides[tensor_key(t)] for t in inputs if tensor_key(t) in strides), default=None
+        )
         size = getattr(layer, 'kernel_size', None) or getattr(layer, 'pool_size', None)
         if before and after and after < before:
             raise ValueError(

@@ -3,7 +3,13 @@ import importlib
 
 import numpy as np
 
-from dl_utils.keras_utils import Deeplabv3Plus, UNet, backbone_with_preprop, keras, make_fractal_unet
+from dl_utils.keras_utils import (
+    Deeplabv3Plus,
+    UNet,
+    backbone_with_preprop,
+    keras,
+    make_fractal_unet,
+)
 
 SHAPE = 64, 64, 3
 OPEN = None, None, 3
@@ -12,7 +18,11 @@ start = maps = keras.Input(OPEN)
 for filters in 8, 12, 16: maps = keras.layers.Conv2D(filters, 3, strides=2, padding="same")(maps)
 tiny = keras.Model(start, maps)
 models = {}
-for make, options in (UNet, {}), (Deeplabv3Plus, {"filters": 8}), (make_fractal_unet, {"filters": 8}):
+for make, options in (
+    (UNet, {}),
+    (Deeplabv3Plus, {"filters": 8}),
+    (make_fractal_unet, {"filters": 8}),
+):
     for nested in False, True:
         model = make(tiny, OPEN, out_filters=3, use_submodels=nested, **options)
         models[f"{model.name}-{nested}"] = model
