@@ -6,7 +6,6 @@ import sys
 import pytest
 
 
-
 @pytest.mark.parametrize("requirement", ["==7.7.1", ">=7.7,<8"])
 def test_browse_on_ipywidgets_7(program, tmp_path, requirement):
     """7.7.1 is the version of Colab; its further dependencies come with ipywidgets 8."""

@@ -3,7 +3,6 @@
 import pytest
 
 
-
 both_flavours = pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
 
 

@@ -2,8 +2,6 @@
 whose training is interrupted and resumed."""
 
 
-
-
 def test_our_models_are_pruned(program):
     """Models of Keras 3 become as sparse as asked, in a step, and keep their outputs unpruned."""
     program("prune_our_models", flavour="keras")

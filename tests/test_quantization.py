@@ -4,7 +4,6 @@ of custom layers."""
 import pytest
 
 
-
 # The smallest model of each family. Those of `make test` cover different rules: hard swish and
 # squeeze-and-excitation, normalization and swish, batch normalization before convolutions,
 # separable convolutions, grouped convolutions. `make test-all` runs the others, too.

@@ -3,7 +3,6 @@
 import pytest
 
 
-
 FLAVOURS = pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
 
 
