@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ClusteredLayer', 'cluster_weights', 'uncluster', 'distinct_weights']
 
-# %% ../../nbs/compression/clustering.md #e4a701e9
+# %% ../../nbs/compression/clustering.md #79508d58
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,10 +15,10 @@ from ..utils import check_int
 from ..export.onnx import in_float32
 from ..keras_module import keras, register
 from ..graph.surgery import exchange_layers, get_all_layers
-from .quantizers import mean_of_clusters
+from .quantizers import _mean_of_clusters
 from ..graph.convert import to_tf_keras
 from .pruning import kernels_in, kernels_of, wrap_kernels, WrapperMixin
-from ..graph.rewrite import copy_layer, functional_graph
+from ..graph.rewrite import _copy_layer, _functional_graph
 from ..training.recompile import compile_like
 
 # %% ../../nbs/compression/clustering.md #163226e0
@@ -62,7 +62,7 @@ def _first_centroids(ordered, distinct, n_clusters):
     further = np.setdiff1d(np.quantile(distinct, places), centroids)
     return np.sort(np.concatenate([centroids, further[:n_clusters - len(centroids)]]))
 
-# %% ../../nbs/compression/clustering.md #ebc60efa
+# %% ../../nbs/compression/clustering.md #6e4be77f
 @register
 class ClusteredLayer(WrapperMixin, keras.layers.Wrapper):
     """A layer whose kernels have few different weights.
@@ -138,7 +138,7 @@ class ClusteredLayer(WrapperMixin, keras.layers.Wrapper):
     def clustered_kernels(self):
         """Dict from names of kernels to the clustered kernels that calls use."""
         return {
-            name: mean_of_clusters(kernel, self._clusters[name])
+            name: _mean_of_clusters(kernel, self._clusters[name])
             for name, kernel in self._kernels.items()
         }
 
@@ -166,7 +166,7 @@ def _exchanged_kernels(layer, kernels):
     try: yield
     finally: vars(layer).update(own)
 
-# %% ../../nbs/compression/clustering.md #767221f3
+# %% ../../nbs/compression/clustering.md #3dca3513
 def cluster_weights(to_cluster, number_of_clusters=16, *, exclude=(), per_layer=None):
     """Wrap the layers of a model so that each kernel has a few different weights. The clusters are
     found now, and `fit` trains them.
@@ -189,7 +189,7 @@ def cluster_weights(to_cluster, number_of_clusters=16, *, exclude=(), per_layer=
             a cell, the model is wrapped already, or computes in float16.
     """
     model = to_tf_keras(to_cluster)
-    in_float32(functional_graph(model))
+    in_float32(_functional_graph(model))
     new = wrap_kernels(
         model, ClusteredLayer, dict(number_of_clusters=number_of_clusters), exclude, per_layer
     )
@@ -214,7 +214,7 @@ def uncluster(model):
             f'{model.name} is not clustered: cluster_weights(model) makes a model that is'
         )
     new = exchange_layers(
-        model, lambda layer: copy_layer(layer.layer) if isinstance(layer, ClusteredLayer) else None
+        model, lambda layer: _copy_layer(layer.layer) if isinstance(layer, ClusteredLayer) else None
     )
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
         if not isinstance(old, ClusteredLayer): continue

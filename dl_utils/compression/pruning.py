@@ -6,7 +6,7 @@
 __all__ = ['Sparsity', 'ConstantSparsity', 'PolynomialDecay', 'kernels_of', 'WrapperMixin', 'PrunedLayer', 'prune_low_magnitude',
            'wrap_kernels', 'get_pruning_callbacks', 'SparsityReport', 'sparsity_report', 'kernels_in', 'unprune']
 
-# %% ../../nbs/compression/pruning.md #908a13c5
+# %% ../../nbs/compression/pruning.md #cf053045
 import inspect
 import threading
 import weakref
@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from ..utils import check_int, check_range, markdown_table
 from ..graph.convert import to_tf_keras
-from ..graph.rewrite import copy_layer, functional_graph, layer_kinds
+from ..graph.rewrite import _copy_layer, _functional_graph, _layer_kinds
 from ..graph.surgery import exchange_layers, get_all_layers, select_layers
 from ..keras_module import import_optional, keras, register
 from ..training.recompile import check_recompilable, compile_like
@@ -90,7 +90,7 @@ def _check_steps(begin, end, frequency, endless):
 def _or_at_ends(prune, step, begin, end, frequency):
     return prune | tf.equal(step, max(begin, 1)) | tf.equal(step, end)
 
-# %% ../../nbs/compression/pruning.md #f17bc98c
+# %% ../../nbs/compression/pruning.md #d5b53338
 _KERNELS = dict(
     Conv1D=['kernel'],
     Conv2D=['kernel'],
@@ -114,11 +114,11 @@ def kernels_of(layer):
     """
     if isinstance(layer, (keras.Model, _stock.PruneLowMagnitude)): return None
     if hasattr(layer, 'get_prunable_weights'): return layer.get_prunable_weights
-    names = next((_KERNELS[kind] for kind in layer_kinds(layer) if kind in _KERNELS), None)
+    names = next((_KERNELS[kind] for kind in _layer_kinds(layer) if kind in _KERNELS), None)
     if names: return lambda: [getattr(layer, name) for name in names]
     registry = _registry.PruneRegistry
     # its first call creates its kernels, and a wrapper would have to wait for that
-    if 'MultiHeadAttention' in layer_kinds(layer): return None
+    if 'MultiHeadAttention' in _layer_kinds(layer): return None
     if registry.supports(layer) and registry._LAYERS_WEIGHTS_MAP.get(type(layer), True):
         return registry.make_prunable(layer).get_prunable_weights
 
@@ -314,7 +314,7 @@ def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=
         return PrunedLayer(to_prune, **default)
     return wrap_kernels(to_prune, PrunedLayer, default, exclude, per_layer)
 
-# %% ../../nbs/compression/pruning.md #e1368d6b
+# %% ../../nbs/compression/pruning.md #bab20a13
 def wrap_kernels(model, wrapper, default, exclude=(), per_layer=None):
     """A copy of a model in which layers with kernels are wrapped.
 
@@ -329,11 +329,11 @@ def wrap_kernels(model, wrapper, default, exclude=(), per_layer=None):
         The copy, compiled as the model, with the same weights and names.
     """
     model = to_tf_keras(model)
-    functional_graph(model)  # raises an error for a model without a graph
+    _functional_graph(model)  # raises an error for a model without a graph
     check_recompilable(model)
     arguments = _wrapper_arguments(model, wrapper, default, exclude, per_layer or {})
     def wrapped(layer):
-        if id(layer) in arguments: return wrapper(copy_layer(layer), **arguments[id(layer)])
+        if id(layer) in arguments: return wrapper(_copy_layer(layer), **arguments[id(layer)])
     new = exchange_layers(model, wrapped)
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
         if id(old) in arguments: layer.layer.set_weights(old.get_weights())
@@ -485,7 +485,7 @@ def kernels_in(model):
             mask = np.asarray(masks[id(weight)]) if id(weight) in masks else 1
             yield layer, name, np.asarray(weight) * mask
 
-# %% ../../nbs/compression/pruning.md #32eee291
+# %% ../../nbs/compression/pruning.md #1ee142ee
 def unprune(model):
     """Remove the wrappers of a pruned model.
 
@@ -507,7 +507,7 @@ def unprune(model):
             f'{model.name} is not pruned: prune_low_magnitude(model) makes a model that is'
         )
     new = exchange_layers(
-        model, lambda layer: copy_layer(layer.layer) if is_pruned(layer) else None
+        model, lambda layer: _copy_layer(layer.layer) if is_pruned(layer) else None
     )
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
         if not is_pruned(old): continue

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Decision', 'calibrate', 'Quantize']
 
-# %% ../../nbs/compression/quantization.md #a8533dfc
+# %% ../../nbs/compression/quantization.md #029fc0fe
 import copy
 import io
 import re
@@ -20,21 +20,21 @@ import tensorflow as tf
 
 from fastcore.basics import patch_to
 
-from .quantizers import activation_of, BITS, DefaultBNQuantizeConfig
+from .quantizers import _activation_of, _folds_batch_norm, _is_affine, _kind_of
+from .quantizers import _minmax_calibration, BITS, DefaultBNQuantizeConfig
 from .quantizers import FIXED_RANGES, FixedOutputQuantizeConfig
-from .quantizers import FloatQuantizeConfig, folds_batch_norm, is_affine
-from .quantizers import KernelQuantizeConfig, KERNELS, kind_of
-from .quantizers import minmax_calibration, NoOpQuantizeConfig
-from .quantizers import OutputQuantizeConfig, prepare, QuantizedInput
-from .quantizers import QuantizedLayer, RULES, STOCK, StockInput, tfmot
+from .quantizers import FloatQuantizeConfig, KernelQuantizeConfig, KERNELS
+from .quantizers import NoOpQuantizeConfig, OutputQuantizeConfig, prepare
+from .quantizers import QuantizedInput, QuantizedLayer, RULES, STOCK, StockInput
+from .quantizers import tfmot
 from ..utils import check_choice, check_int, markdown_table
 from ..graph.surgery import get_all_layers, pack_inputs, rerun_layers, select_layers
 from ..graph.surgery import tensor_key, tensor_source
 from ..export.onnx import in_float32
 from ..export.tflite import iterate_model_inputs, require_unwrapped
 from ..graph.convert import max_output_difference, to_tf_keras
-from ..graph.rewrite import copy_layer, find_consumers, functional_graph, graph_calls
-from ..graph.rewrite import input_like, layer_kinds, rewrite, source_layers
+from ..graph.rewrite import _copy_layer, _find_consumers, _functional_graph, _graph_calls
+from ..graph.rewrite import _input_like, _layer_kinds, _rewrite, _source_layers
 from ..keras_module import import_optional, keras
 from ..training.recompile import check_recompilable, compile_like
 
@@ -92,27 +92,27 @@ _QUANTIZED = {
 }
 _QUANTIZED_ACTIVATIONS = {'gelu', 'elu', 'exponential', 'leaky_relu'}
 
-# %% ../../nbs/compression/quantization.md #5983d8d8
+# %% ../../nbs/compression/quantization.md #e6e8357b
 def _lacks_int8_kernel(layer, sources):
     "Whether files have no 8-bit form of a layer; `sources` are the layers of its inputs"
-    kind = kind_of(layer)
+    kind = _kind_of(layer)
     if kind == 'BatchNormalization':
         is_last_axis = [*layer.axis] in ([-1], [len(layer.input_shape) - 1])
-        return not is_last_axis or not all(map(folds_batch_norm, sources))
+        return not is_last_axis or not all(map(_folds_batch_norm, sources))
     if kind == 'ELU': return layer.alpha != 1
     if kind == 'ReLU': return bool(layer.threshold)
     return kind == 'LayerNormalization'
 
-# %% ../../nbs/compression/quantization.md #4525713d
+# %% ../../nbs/compression/quantization.md #5c919ac4
 def _is_fused(layer, consumer):
     "Whether the only consumer of a layer's output is fused into the layer in a file"
     if consumer is None: return False
-    if kind_of(consumer) == 'BatchNormalization': return folds_batch_norm(layer)
-    if kind_of(consumer) != 'ReLU' or consumer.max_value not in (None, 6): return False
+    if _kind_of(consumer) == 'BatchNormalization': return _folds_batch_norm(layer)
+    if _kind_of(consumer) != 'ReLU' or consumer.max_value not in (None, 6): return False
     if consumer.negative_slope or consumer.threshold: return False
-    return folds_batch_norm(layer) or kind_of(layer) in ('BatchNormalization', 'Add')
+    return _folds_batch_norm(layer) or _kind_of(layer) in ('BatchNormalization', 'Add')
 
-# %% ../../nbs/compression/quantization.md #4810844f
+# %% ../../nbs/compression/quantization.md #fdb25f15
 def _unquantized_reason(layer, consumers):
     """Why a layer's output is not quantized though its values are new; '' if it is.
 
@@ -122,17 +122,17 @@ def _unquantized_reason(layer, consumers):
     """
     only = consumers[0] if len(consumers) == 1 else None
     if _is_fused(layer, only): return f'fused with {only.name!r}'
-    if kind_of(only) == 'Concatenate' != kind_of(layer): return 'quantized by the concatenation'
+    if _kind_of(only) == 'Concatenate' != _kind_of(layer): return 'quantized by the concatenation'
     return ''
 
-# %% ../../nbs/compression/quantization.md #ecf1a15b
+# %% ../../nbs/compression/quantization.md #f37a2ab3
 # sources: dict from names to layers; consumers: for each call a list of layers; outputs: tensors
 _Place = namedtuple('_Place', 'layer sources consumers outputs')
 
 def _places(prepared):
     "Dict from the name of each layer of a model to its `_Place`, in the order of the graph"
-    consumers, places = find_consumers(prepared), {}
-    for tensor in graph_calls(prepared):
+    consumers, places = _find_consumers(prepared), {}
+    for tensor in _graph_calls(prepared):
         layer, inputs = tensor_source(tensor)
         place = places.setdefault(layer.name, _Place(layer, {}, [], []))
         for source in (tensor_source(x)[0] for x in inputs): place.sources[source.name] = source
@@ -140,7 +140,7 @@ def _places(prepared):
         place.outputs[:] = tf.nest.flatten(layer.get_output_at(tensor._keras_history.node_index))
     return places
 
-# %% ../../nbs/compression/quantization.md #a899a1a8
+# %% ../../nbs/compression/quantization.md #e71fde97
 Decision = namedtuple('Decision', 'layer kind config why')
 
 def _float_config(place, exclude, output_bits):
@@ -159,7 +159,7 @@ def _float_config(place, exclude, output_bits):
 
 def _known_config(place, exclude, num_bits, output_bits):
     "Config and reason for a layer that is not excluded; None for a layer of an unknown kind"
-    layer, kind, function = place.layer, kind_of(place.layer), activation_of(place.layer)
+    layer, kind, function = place.layer, _kind_of(place.layer), _activation_of(place.layer)
     in_float = {
         consumer is not None and consumer.name in exclude
         for consumers in place.consumers
@@ -167,13 +167,13 @@ def _known_config(place, exclude, num_bits, output_bits):
     }
     if kind == 'InputLayer' and in_float == {True}:
         return NoOpQuantizeConfig(), 'all consumers are float layers'
-    if layer_kinds(layer)[0] in _PASS_THROUGH: return NoOpQuantizeConfig(), 'passes values through'
+    if _layer_kinds(layer)[0] in _PASS_THROUGH: return NoOpQuantizeConfig(), 'passes values through'
     why = ''
     if True not in in_float:  # the same reason at each call of the layer, or none
         reasons = {_unquantized_reason(layer, consumers) for consumers in place.consumers}
         if len(reasons) == 1: why = reasons.pop()
     if kind in KERNELS:
-        margin = 1.5 if is_affine(layer) else 0.0
+        margin = 1.5 if _is_affine(layer) else 0.0
         return KernelQuantizeConfig(not why, num_bits, output_bits, margin), why or 'kernel, output'
     if _lacks_int8_kernel(layer, place.sources.values()):
         return FloatQuantizeConfig(output_bits), 'no 8-bit form: float, and its output quantized'
@@ -188,7 +188,7 @@ def _known_config(place, exclude, num_bits, output_bits):
         return None
     return (NoOpQuantizeConfig(), why) if why else (config(output_bits), 'output')
 
-# %% ../../nbs/compression/quantization.md #28418a5b
+# %% ../../nbs/compression/quantization.md #673e3ed1
 def _decide(prepared, exclude=(), configs=None, num_bits=8, output_bits=8):
     """Which config each layer gets, and why.
 
@@ -207,12 +207,12 @@ def _decide(prepared, exclude=(), configs=None, num_bits=8, output_bits=8):
     """
     places, exclude, configs, decisions = _places(prepared), set(exclude), configs or {}, []
     for name, (layer, sources, *_) in places.items():
-        if kind_of(layer) != 'BatchNormalization': continue
-        if any(source.name in exclude and folds_batch_norm(source) for source in sources.values()):
+        if _kind_of(layer) != 'BatchNormalization': continue
+        if any(source.name in exclude and _folds_batch_norm(source) for source in sources.values()):
             exclude.add(name)
     for name, place in places.items():
         layer = place.layer
-        own = [configs[key] for key in (name, *layer_kinds(layer)) if key in configs]
+        own = [configs[key] for key in (name, *_layer_kinds(layer)) if key in configs]
         if not any(tensor.dtype.is_floating for tensor in place.outputs):
             choice = NoOpQuantizeConfig(), 'whole numbers'
         elif own:
@@ -221,7 +221,7 @@ def _decide(prepared, exclude=(), configs=None, num_bits=8, output_bits=8):
             choice = _float_config(place, exclude, output_bits)
         else:
             choice = _known_config(place, exclude, num_bits, output_bits) or (None, 'unknown kind')
-        decisions.append(Decision(name, kind_of(layer), *choice))
+        decisions.append(Decision(name, _kind_of(layer), *choice))
     unknown = [places[decision.layer] for decision in decisions if decision.config is None]
     if unknown: raise ValueError(_unknown_message(prepared, unknown))
     return decisions
@@ -232,8 +232,8 @@ def _unknown_message(model, places):
     for layer, sources, calls, _ in places:
         names = {c.name if c else 'the output' for consumers in calls for c in consumers}
         between = f"between {', '.join(sorted(sources))} and {', '.join(sorted(names))}"
-        lines.append(f'  {layer.name!r}, {layer_kinds(layer)[0]}, {between}')
-    name, kind = places[0].layer.name, layer_kinds(places[0].layer)[0]
+        lines.append(f'  {layer.name!r}, {_layer_kinds(layer)[0]}, {between}')
+    name, kind = places[0].layer.name, _layer_kinds(places[0].layer)[0]
     return (
         f'{model.name} holds layers that nothing is known about:\n'
         + '\n'.join(lines)
@@ -243,7 +243,7 @@ def _unknown_message(model, places):
         ' layers (see compression/quantizers).'
     )
 
-# %% ../../nbs/compression/quantization.md #1f7e7628
+# %% ../../nbs/compression/quantization.md #6132c43e
 def _annotate(prepared, decisions):
     """A copy of a prepared model with `QuantizeAnnotate` layers, and `QuantizedInput` behind its
     inputs; layers of which nothing is quantized stay."""
@@ -259,8 +259,8 @@ def _with_wrappers(prepared, decisions, wrapper):
         for decision in decisions
         if type(decision.config) is not NoOpQuantizeConfig
     }
-    new = rewrite(prepared, {'Concatenate': _pooled_concatenation(configs)})
-    inputs, starts, layers = [input_like(tensor) for tensor in new.inputs], [], {}
+    new = _rewrite(prepared, {'Concatenate': _pooled_concatenation(configs)})
+    inputs, starts, layers = [_input_like(tensor) for tensor in new.inputs], [], {}
     for name, tensor in zip(new.input_names, inputs):
         if name in configs:
             quantizer = next(iter(configs[name].get_output_quantizers(None)), None)
@@ -302,7 +302,7 @@ def _pooled_concatenation(configs):
 def _uncalled_copy(layer):
     """A copy with its weights that was built, but never called: it holds neither losses of another
     graph nor, by its calls, that graph with all its weights"""
-    new = copy_layer(layer)
+    new = _copy_layer(layer)
     if layer.weights:
         # variables get the names that a call would give them, or optimizers mix them up in `.h5`
         with tf.name_scope(new.name): new.build(layer.get_input_shape_at(0))
@@ -312,7 +312,7 @@ def _uncalled_copy(layer):
         new.set_weights(layer.get_weights())
     return new
 
-# %% ../../nbs/compression/quantization.md #e391d10b
+# %% ../../nbs/compression/quantization.md #2e37a0c0
 def calibrate(model, data, batches=32):
     """Set the ranges of a quantized model's outputs by the smallest and the largest value in data;
     weights and averages of batch normalization stay.
@@ -340,7 +340,7 @@ def calibrate(model, data, batches=32):
     run = lambda x: model(pack_inputs(model, x), training=True)
     # tracing a graph takes as long as several batches without one
     run_graph = tf.function(run, autograph=False)
-    with _frozen_statistics(model), minmax_calibration():
+    with _frozen_statistics(model), _minmax_calibration():
         run(first)
         for x in remaining: run_graph(x)
     return model
@@ -389,7 +389,7 @@ def _quantized_layers(model):
         if is_wrapper(layer) or hasattr(layer, 'quantizer')
     ]
 
-# %% ../../nbs/compression/quantization.md #4a14c628
+# %% ../../nbs/compression/quantization.md #90ee46e1
 def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
     """Raise RuntimeError if a prepared model has other outputs than the model.
 
@@ -400,7 +400,7 @@ def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
             [`max_output_difference`](../graph/convert.md).
     """
     with _frozen_statistics(model, prepared):
-        difference = max_output_difference(functional_graph(model), prepared, images)
+        difference = max_output_difference(_functional_graph(model), prepared, images)
     if not difference <= tolerance:
         raise RuntimeError(
             f'{model.name} and its prepared copy differ by {difference:.2g} of the largest'
@@ -408,7 +408,7 @@ def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
             ' leaves a kind of layer as it is'
         )
 
-# %% ../../nbs/compression/quantization.md #af085c90
+# %% ../../nbs/compression/quantization.md #1a9399f1
 class Quantize:
     """Make a model of tf_keras quantization-aware.
 
@@ -489,13 +489,13 @@ class Quantize:
                 f'{annotated.name}: no layer is annotated; Quantize().annotate(model) makes a model'
                 ' whose layers are, and Quantize()(model) does both steps'
             )
-        bare = rewrite(
+        bare = _rewrite(
             annotated, {'QuantizeAnnotate': lambda call: call.replace_with(call.layer.layer)}
         )
         return _wrap(bare, [Decision(name, '', config, '') for name, config in configs.items()])
 
     def _prepare(self, model):
-        layers = get_all_layers(functional_graph(model))
+        layers = get_all_layers(_functional_graph(model))
         if any(
             hasattr(layer, 'quantize_config') or isinstance(layer, StockInput) for layer in layers
         ):
@@ -513,7 +513,9 @@ class Quantize:
         _warn_of_losses(model)
         prepared = prepare(model, self.rules)
         self._check_names(model, prepared)
-        exclude = [name for name, old in source_layers(prepared).items() if id(old) in excluded_ids]
+        exclude = [
+            name for name, old in _source_layers(prepared).items() if id(old) in excluded_ids
+        ]
         configs = {name: copy.copy(config) for name, config in self.configs.items()}
         self.decisions = _decide(prepared, exclude, configs, self.num_bits, self.output_bits)
         _check_same_outputs(model, prepared, images=self.images)
@@ -524,7 +526,7 @@ class Quantize:
         return prepared
 
     def _check_names(self, model, prepared):
-        names = {name for layer in prepared.layers for name in (layer.name, *layer_kinds(layer))}
+        names = {name for layer in prepared.layers for name in (layer.name, *_layer_kinds(layer))}
         unknown = sorted(set(self.configs) - names)
         if unknown:
             raise ValueError(
@@ -532,18 +534,18 @@ class Quantize:
                 f" {', '.join(map(repr, unknown))}, but {', '.join(sorted(names))}"
             )
         layers = get_all_layers(model)
-        names |= {kind for layer in layers for kind in layer_kinds(layer)}
+        names |= {kind for layer in layers for kind in _layer_kinds(layer)}
         unknown = sorted(set(self.rules) - names - set(RULES) - set(dir(keras.layers)))
         if unknown:
             raise ValueError(
                 f"rules: {model.name} has no layer of class {', '.join(map(repr, unknown))}, but of"
-                f" {', '.join(sorted(set(map(kind_of, layers))))}"
+                f" {', '.join(sorted(set(map(_kind_of, layers))))}"
             )
 
 def _warn_of_losses(model):
     "A quantized model has the graph alone: warn of a custom training step and of added losses"
     has_own_step = type(model).train_step is not keras.Model.train_step
-    class_names = set(map(kind_of, model._flatten_layers())) & {'AddLoss', 'AddMetric'}
+    class_names = set(map(_kind_of, model._flatten_layers())) & {'AddLoss', 'AddMetric'}
     lost = ['its own train_step'] * has_own_step
     lost += [f'what {class_name} has added' for class_name in sorted(class_names)]
     if lost:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'Compression']
 
-# %% ../../nbs/compression/search.md #b72f26ea
+# %% ../../nbs/compression/search.md #66eb2aaf
 import gzip
 import inspect
 import json
@@ -34,7 +34,7 @@ from ..graph.convert import to_tf_keras
 from .pruning import get_pruning_callbacks, kernels_in, PolynomialDecay
 from .pruning import prune_low_magnitude, sparsity_report, unprune
 from .quantization import calibrate, Quantize
-from ..graph.rewrite import functional_graph
+from ..graph.rewrite import _functional_graph
 from ..training.recompile import check_recompilable, clone_metric, clone_optimizer
 from ..training.recompile import collect_metrics, compile_arguments, compile_like
 from ..training.recompile import learning_rate_of
@@ -213,7 +213,7 @@ _DEFAULT_RECIPES = (
     (Pruned(0.8), Clustered(16), EightBits()),
 )
 
-# %% ../../nbs/compression/search.md #d09d1e94
+# %% ../../nbs/compression/search.md #015144da
 Compressed = namedtuple(
     'Compressed', 'recipe score size file_size sparsity milliseconds spread path')
 
@@ -279,7 +279,7 @@ def compress(
 
 def _check_model(model):
     "Raises ValueError if a model can't be written to files of one output and one size"
-    functional_graph(model)  # raises an error if there is none
+    _functional_graph(model)  # raises an error if there is none
     if len(model.outputs) > 1:
         raise ValueError(
             f'{model.name} has {len(model.outputs)} outputs ({", ".join(model.output_names)}); a'

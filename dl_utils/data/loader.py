@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #f41c6ace
+# %% ../../nbs/data/loader.md #4caefe42
 import itertools
 import math
 import os
@@ -24,15 +24,15 @@ from ..keras_module import import_optional, PyDataset
 from ..utils import check_choice, check_int, check_range
 from ..plotting import browse as browse_samples, show_masks
 from .pairs import raise_first
-from .masks import check_class_weights, compute_class_weights, MaskEncoder
-from .validation import analyze_dataset, check, count_class_pixels, mask_values
+from .masks import _check_class_weights, _compute_class_weights, _MaskEncoder
+from .validation import _analyze_dataset, _count_class_pixels, _mask_values, check
 from .validation import Problems
-from .augmentation import find_transform_problems, make_class_change_probe
-from .augmentation import SeededTransforms, write_float
-from .prefetch import check_picklable, make_cache, reset_after_fork
-from .batches import check_same_size, Plan, prefetch_batches, Source
+from .augmentation import _find_transform_problems, _make_class_change_probe
+from .augmentation import _SeededTransforms, _write_float
+from .prefetch import _check_picklable, _make_cache, _reset_after_fork
+from .batches import _check_same_size, _Plan, _prefetch_batches, _Source
 
-# %% ../../nbs/data/loader.md #1511bfe8
+# %% ../../nbs/data/loader.md #229dde2f
 def _check_arguments(loader):
     check_int('batch_size', loader.batch_size)
     check_range('epoch_multiplier', loader.epoch_multiplier, 1e-6, 1e6)
@@ -53,7 +53,7 @@ def _check_arguments(loader):
         )
     check_choice('target', loader.target, ('one-hot', 'sparse'))
     check_choice('on_error', loader.on_error, ('raise', 'skip'))
-    if isinstance(loader.class_weights, str): compute_class_weights([[1, 1]], loader.class_weights)
+    if isinstance(loader.class_weights, str): _compute_class_weights([[1, 1]], loader.class_weights)
 
 # %% ../../nbs/data/loader.md #815d7fe4
 class _DatasetProperties:
@@ -111,7 +111,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #301c88e1
+# %% ../../nbs/data/loader.md #dbeee4a9
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -223,14 +223,14 @@ class SegDataLoader(_SourceProperties, PyDataset):
             stacked=stacked,
             foreground=foreground,
         )
-        repeatable, cache = SeededTransforms(transforms), make_cache(cache, cache_limit)
-        if processes: check_picklable('transforms', transforms)
-        info = analyze_dataset(path, **self._mask_options)
-        reset_after_fork(self)._reset()
+        repeatable, cache = _SeededTransforms(transforms), _make_cache(cache, cache_limit)
+        if processes: _check_picklable('transforms', transforms)
+        info = _analyze_dataset(path, **self._mask_options)
+        _reset_after_fork(self)._reset()
         _raise_or_skip(info, path, on_error)
         encoder, self._one_hot_encoder = _make_encoders(info, target, class_weights)
-        values = np.array(sorted(mask_values(info.infos))) if mixing else None
-        self._source = Source(info, encoder, repeatable, cache, on_error, values)
+        values = np.array(sorted(_mask_values(info.infos))) if mixing else None
+        self._source = _Source(info, encoder, repeatable, cache, on_error, values)
         _check_any_batch(self)
         self._source = replace(self._source, size=_probe_transforms(self))
         self._prepare()
@@ -254,7 +254,7 @@ def _check_any_batch(loader):
         f'batch_size={loader.batch_size}, drop_incomplete_batch={loader.drop_incomplete_batch}'
     )
 
-# %% ../../nbs/data/loader.md #ef90cf56
+# %% ../../nbs/data/loader.md #18092042
 def _make_encoders(info, target, class_weights):
     sparse = target == 'sparse'
     if sparse and not info.num_classes:
@@ -263,19 +263,19 @@ def _make_encoders(info, target, class_weights):
             " or pass num_classes=2"
         )
     if isinstance(class_weights, str):
-        class_weights = compute_class_weights(count_class_pixels(info), class_weights)
+        class_weights = _compute_class_weights(_count_class_pixels(info), class_weights)
     elif class_weights is not None:
         names = info.class_names if info.num_classes else None
-        class_weights = check_class_weights(class_weights, info.num_classes or 2, names)
+        class_weights = _check_class_weights(class_weights, info.num_classes or 2, names)
     args = info.num_classes, info.ignore_index, info.scale
     options = dict(background=info.background, foreground=info.foreground)
-    encoder = MaskEncoder(*args, sparse=sparse, class_weights=class_weights, **options)
-    return encoder, MaskEncoder(*args, **options)
+    encoder = _MaskEncoder(*args, sparse=sparse, class_weights=class_weights, **options)
+    return encoder, _MaskEncoder(*args, **options)
 
-# %% ../../nbs/data/loader.md #9e967df2
+# %% ../../nbs/data/loader.md #92380ad6
 @patch_to(SegDataLoader)
 def _prepare(self):
-    self._prefetcher = prefetch_batches(
+    self._prefetcher = _prefetch_batches(
         self._source, self.n_workers, self.prefetch, self.processes
     )
 
@@ -308,7 +308,7 @@ def __setattr__(self, name, value):
         self.__dict__[name] = before
         raise
 
-# %% ../../nbs/data/loader.md #afb7070c
+# %% ../../nbs/data/loader.md #97f0ea26
 def _extreme_pairs(sizes):
     "Indices of pairs with images of extreme sizes, each of them twice"
     first = {size: i for i, size in reversed(list(enumerate(sizes)))}
@@ -330,25 +330,25 @@ def _probe_transforms(loader):
             (loader.sample(i, place)[0].shape[:2], files[i]) for place, i in enumerate(extreme)
         ]
         various = sorted(range(len(sizes)), key=lambda i: -len(loader.infos[i].values))[:3]
-        used_values = mask_values(loader.infos) | {0, loader.ignore_index} - {None}
+        used_values = _mask_values(loader.infos) | {0, loader.ignore_index} - {None}
         for i in dict.fromkeys([*various, extreme[0]]): _check_transform(loader, i, used_values)
-    if loader.batch_size > 1 and len(loader.order) > 1: check_same_size(sizes_and_files)
+    if loader.batch_size > 1 and len(loader.order) > 1: _check_same_size(sizes_and_files)
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #51e45f25
+# %% ../../nbs/data/loader.md #95e54d0a
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
     table = None
     if has_classes and not info.channels and not loader.mixing:
-        table = make_class_change_probe([v for v in info.values if v not in fixed], used_values)
+        table = _make_class_change_probe([v for v in info.values if v not in fixed], used_values)
     image, mask = loader.read(index)
     draws = min(16, max(2, 2 ** 23 // image.size))  # fewer for large images, to save time
     source = loader._source
     try:
         args = source.transforms, image, mask, table, loader.seed, 0
-        problems = find_transform_problems(*args, draws=draws)
+        problems = _find_transform_problems(*args, draws=draws)
     except Exception as error:
         raise source.as_data_error(index, error) from error
     if 'classes' in problems:
@@ -367,7 +367,7 @@ def _check_transform(loader, index, used_values):
             stacklevel=5,
         )
 
-# %% ../../nbs/data/loader.md #a3e4a408
+# %% ../../nbs/data/loader.md #4e6712c8
 @patch_to(SegDataLoader)
 def read(self, index):
     """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored;
@@ -388,7 +388,7 @@ def sample(self, index, place=None):
     """
     place = int(np.random.default_rng().integers(2**31)) if place is None else place
     image, mask = self._source.transformed(index, self.seed, self.epoch, place)
-    return write_float(image, np.empty(image.shape, 'float32')), *self._source.encode(index, mask)
+    return _write_float(image, np.empty(image.shape, 'float32')), *self._source.encode(index, mask)
 
 # %% ../../nbs/data/loader.md #93995a8c
 @patch_to(SegDataLoader)
@@ -405,9 +405,9 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #fdcb1b79
+# %% ../../nbs/data/loader.md #8b18a411
 @patch_to(SegDataLoader, as_prop=True)
-def _plan(self): return Plan(**{field.name: getattr(self, field.name) for field in fields(Plan)})
+def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
 @patch_to(SegDataLoader, as_prop=True)
 def order(self):
@@ -439,7 +439,7 @@ def on_epoch_end(self):
     self._report()
     self.epoch += 1
 
-# %% ../../nbs/data/loader.md #6f2b44e8
+# %% ../../nbs/data/loader.md #0a0e5ece
 @patch_to(SegDataLoader)
 def histogram(self):
     """The number of pixels of each class in the dataset.
@@ -448,9 +448,9 @@ def histogram(self):
         float64 `(num_classes,)`; for binary masks `(2,)`, background and foreground. Ignored pixels
         are not counted.
     """
-    return count_class_pixels(self.dataset_info).sum(axis=0)
+    return _count_class_pixels(self.dataset_info).sum(axis=0)
 
-# %% ../../nbs/data/loader.md #f252a2b7
+# %% ../../nbs/data/loader.md #2441de52
 @patch_to(SegDataLoader)
 def close(self):
     """End the workers and release the cache. A loader that is used after that starts workers, and
@@ -461,7 +461,7 @@ def close(self):
     at the end. A loader that is garbage-collected needs no closing."""
     for loader in [*self._tf_loaders]: loader._prefetcher.close()
     self._prefetcher.close(permanently=True)  # waiting callers continue with the next one
-    self._source = replace(self._source, cache=make_cache(self.cache_kind, self.cache_limit))
+    self._source = replace(self._source, cache=_make_cache(self.cache_kind, self.cache_limit))
     self._prepare()
 
 @patch_to(SegDataLoader)
@@ -470,7 +470,7 @@ def __enter__(self): return self
 @patch_to(SegDataLoader)
 def __exit__(self, *error): self.close()
 
-# %% ../../nbs/data/loader.md #ecbd235c
+# %% ../../nbs/data/loader.md #2c1cf3e2
 @patch_to(SegDataLoader)
 def __getstate__(self):
     own = '_prefetcher', '_lock', '_tf_loaders'
@@ -479,16 +479,16 @@ def __getstate__(self):
 @patch_to(SegDataLoader)
 def __setstate__(self, state):
     self.__dict__.update(state)
-    reset_after_fork(self)._reset()
+    _reset_after_fork(self)._reset()
     self._prepare()
 
-# %% ../../nbs/data/loader.md #9185cf1a
+# %% ../../nbs/data/loader.md #5bd9238c
 @patch_to(SegDataLoader)
 def _copy(self, **changes):
     other = object.__new__(type(self))
     other.__dict__.update(self.__dict__)
     del other.__dict__['_prefetcher']
-    reset_after_fork(other)._reset()
+    _reset_after_fork(other)._reset()
     other.__dict__.update(changes)
     _check_any_batch(other)
     if other._source.transforms is not self._source.transforms:
@@ -500,8 +500,8 @@ def _copy(self, **changes):
 def with_transforms(self, transforms):
     """A copy of the loader with other transforms; None for none. Both share the cache, but not that
     of processes."""
-    repeatable = SeededTransforms(transforms)
-    if self.processes: check_picklable('transforms', transforms)
+    repeatable = _SeededTransforms(transforms)
+    if self.processes: _check_picklable('transforms', transforms)
     source = replace(self._source, transforms=repeatable, size=None)
     return self._copy(_source=source, _warned_of_randomness=False)
 
@@ -564,7 +564,7 @@ def shard(self, index, count):
     own_index, own_count = self.part
     return self._copy(part=(own_index + own_count * index, own_count * count))
 
-# %% ../../nbs/data/loader.md #aca2fd0b
+# %% ../../nbs/data/loader.md #d17fe464
 @patch_to(SegDataLoader)
 def specs(self):
     """Shape and dtype of each array of a batch; None for sizes that differ between batches."""
@@ -578,7 +578,7 @@ class _LoaderPool:
 
     def acquire(self):
         loader = self.idle.pop() if self.idle else self.loader._copy()
-        for field in fields(Plan): loader.__dict__[field.name] = getattr(self.loader, field.name)
+        for field in fields(_Plan): loader.__dict__[field.name] = getattr(self.loader, field.name)
         self.loader._tf_loaders.add(loader)
         return loader
 
@@ -642,14 +642,14 @@ def __iter__(self):
     for index in range(len(self)): yield self[index]
     self.on_epoch_end()
 
-# %% ../../nbs/data/loader.md #94534cf8
+# %% ../../nbs/data/loader.md #d5694d95
 @patch_to(SegDataLoader)
 def _preview(self, index, place, source=None):
     "The image, and its one-hot mask"
     source = source or self._source
     image, mask = source.transformed(index, self.seed, self.epoch, place)
     one_hot, _ = source.encode(index, mask, encoder=self._one_hot_encoder)
-    return write_float(image, np.empty(image.shape, 'float32')), one_hot
+    return _write_float(image, np.empty(image.shape, 'float32')), one_hot
 
 @patch_to(SegDataLoader)
 def _colors(self):
@@ -673,7 +673,7 @@ def show(self, n=4):
     images, masks = zip(*map(self._preview, order[start:end], places[start:end]))
     return show_masks(images, self.class_names, colors=self._colors(), mask=masks)
 
-# %% ../../nbs/data/loader.md #97632812
+# %% ../../nbs/data/loader.md #d968c3c0
 @patch_to(SegDataLoader)
 def browse(self, index=0):
     """A widget to leaf through the dataset: a slider over the samples, a switch for the transforms,
@@ -688,7 +688,7 @@ def browse(self, index=0):
     Raises:
         ImportError: ipywidgets is not installed.
     """
-    plain = replace(self._source, transforms=SeededTransforms(None))
+    plain = replace(self._source, transforms=_SeededTransforms(None))
     random = np.random.default_rng()
     def sample(i, augmented):
         return self._preview(i, int(random.integers(2**31)), None if augmented else plain)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['Deeplabv3Plus']
 
-# %% ../../nbs/models/deeplab.md #7f3cbe58
+# %% ../../nbs/models/deeplab.md #898bfe18
 from ..utils import check_choice, check_int
 from ..keras_module import keras
-from .builder import build_segmentation_model
+from .builder import _build_segmentation_model
 from ..layers import check_dilation_rates, conv_bn, resize_like, Resizing2DLike
 from ..layers import spatial_pyramid_pooling
 
@@ -36,7 +36,7 @@ def _deeplab_decoder(x, fine, filters=256, fine_filters=48, separable=True, exac
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #8e24dfc7
+# %% ../../nbs/models/deeplab.md #7ad41729
 def Deeplabv3Plus(
     backbone,
     input_shape=(256, 256, 3),
@@ -116,7 +116,7 @@ def Deeplabv3Plus(
         x = _deeplab_decoder(x, fine, filters, decoder_filters, separable, exact)
         return x, decoder_stride
 
-    return build_segmentation_model(
+    return _build_segmentation_model(
         decoder,
         backbone,
         input_shape=input_shape,

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['make_fractal_unet']
 
-# %% ../../nbs/models/fractal_unet.md #6cdc2ff8
+# %% ../../nbs/models/fractal_unet.md #6b6b7c7a
 from ..utils import check_int, check_range
 from ..plotting import close_figure
 from ..keras_module import keras
-from .builder import build_segmentation_model
+from .builder import _build_segmentation_model
 from ..layers import conv_bn, global_pool_2D_with_bottleneck, res_block, Resizing2DLike
 
 # %% ../../nbs/models/fractal_unet.md #0557dae2
@@ -127,7 +127,7 @@ def _fractal_decoder(
         )
     return results[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #5f2771e9
+# %% ../../nbs/models/fractal_unet.md #262b3587
 def make_fractal_unet(
     backbone,
     input_shape=(256, 256, 3),
@@ -180,7 +180,7 @@ def make_fractal_unet(
         check_int(argument, value)
     check_range('inner_dropout', inner_dropout, 0, 1)
     options = filters, latent_filters, inner_dropout, spatial_dropout
-    return build_segmentation_model(
+    return _build_segmentation_model(
         lambda image, maps, exact: (_fractal_decoder(image, maps, *options, exact), 1),
         backbone,
         input_shape=input_shape,

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['UNet']
 
-# %% ../../nbs/models/unet.md #9567dc52
+# %% ../../nbs/models/unet.md #116891f3
 from ..utils import check_int
 from ..keras_module import keras
-from .builder import build_segmentation_model
+from .builder import _build_segmentation_model
 from ..layers import conv_bn, Resizing2DLike
 
 # %% ../../nbs/models/unet.md #baccfc9c
@@ -73,7 +73,7 @@ def _unet_decoder(maps, filters=None, resize=False):
         x = _up_block(x, maps.get(stride), n_filters, f'decoder{stride}', resize)
     return x
 
-# %% ../../nbs/models/unet.md #6e7aaf27
+# %% ../../nbs/models/unet.md #0673dc04
 def UNet(
     backbone,
     input_shape=(256, 256, 3),
@@ -121,7 +121,7 @@ def UNet(
             weights are not available.
     """
     _check_filters(filters)
-    return build_segmentation_model(
+    return _build_segmentation_model(
         lambda image, maps, exact: (_unet_decoder(maps, filters, not exact), 1),
         backbone,
         input_shape=input_shape,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ResumableRun']
 
-# %% ../../nbs/training/resume.md #3635c639
+# %% ../../nbs/training/resume.md #1f8fb76e
 import inspect
 import json
 import math
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils import check_int, require_parent_dir
-from ..data.batches import epoch_order
+from ..data.batches import _epoch_order
 from ..keras_module import import_optional, is_keras_3, keras, PyDataset
 from .history import KerasHistory, PlotHistory, TestSetCallback
 from .signals import catch_signals, check_events, check_signals
@@ -61,7 +61,7 @@ def _seed_everything(model, seed, epoch):
             unseeded.append(layer.name)
     return unseeded
 
-# %% ../../nbs/training/resume.md #25884bfe
+# %% ../../nbs/training/resume.md #6cd29e0b
 def _nest():
     """Keras 3's or TensorFlow's functions for nested lists, tuples and dicts."""
     return keras.tree if is_keras_3(keras) else import_optional('tensorflow', 'Keras 2').nest
@@ -100,7 +100,7 @@ class _ArrayBatches(PyDataset):
     def __len__(self): return math.ceil(self.n / self.batch_size)
 
     def __getitem__(self, index):
-        order = epoch_order(self.n, self.seed, self.epoch, 1, self.shuffle)
+        order = _epoch_order(self.n, self.seed, self.epoch, 1, self.shuffle)
         indices = order[index * self.batch_size : (index + 1) * self.batch_size]
         return _nest().map_structure(lambda array: array[indices], self.arrays)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tf_keras
 
-from dl_utils.compression.compatibility import prune_application, quantize_application
-from dl_utils.compression.compatibility import reload_application
+from dl_utils.compression.compatibility import _prune_application, _quantize_application
+from dl_utils.compression.compatibility import _reload_application
 
 action, name = sys.argv[1:]
 if name == "NASNetMobile":
@@ -19,13 +19,13 @@ if name == "NASNetMobile":
     tf_keras.applications.NASNetMobile = small_nasnet
 
 if action == "save":
-    row = quantize_application(name)
+    row = _quantize_application(name)
     assert row["from_float"] < .05, row
-    pruned = prune_application(name)
+    pruned = _prune_application(name)
     assert pruned["missed"] <= .5 and pruned["equal"] and pruned["kernels"] > 12, pruned
     Path("row.json").write_text(json.dumps(row))
 else:
-    row = json.loads(Path("row.json").read_text()) | reload_application(name)
+    row = json.loads(Path("row.json").read_text()) | _reload_application(name)
     assert row["keras"] == row["h5"] == 0, row
     assert row["int8"] == 1 and row["from_quantized"] < .05 and row["ratio"] < .33, row
     # LayerNormalization has no 8-bit form
