@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['Compressed', 'Training', 'Pruned', 'Clustered', 'EightBits', 'Distilled', 'compress', 'Compression']
 
-# %% ../../nbs/compression/search.md #66eb2aaf
+# %% ../../nbs/compression/search.md #37962dca
 import gzip
 import inspect
 import json
 import re
 import shutil
 import warnings
-import zlib
 from collections import namedtuple
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -21,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
-from ..utils import atomic_write, check_above, check_int, check_range, markdown_table
-from ..utils import require_parent_dir
+from ..utils import atomic_write, check_above, check_int, check_range, fingerprint
+from ..utils import markdown_table, require_parent_dir
 from ..data.loader import SegDataLoader
 from ..distillation.distiller import Distiller
 from ..keras_module import import_optional, keras
@@ -352,14 +351,14 @@ def _name(steps):
 
 def _slug(name): return re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
 
-# %% ../../nbs/compression/search.md #2700140f
+# %% ../../nbs/compression/search.md #446002e3
 def _canonical(x):
     """A description of values, arguments and functions that is the same in each process, made of
     numbers, strings, lists and dicts."""
     if isinstance(x, dict): return _canonical_dict(x)
     if isinstance(x, (list, tuple)): return [_canonical(value) for value in x]
     if isinstance(x, (np.ndarray, np.generic)):
-        return x.item() if x.size == 1 else _fingerprint([x])
+        return x.item() if x.size == 1 else fingerprint(x)
     if x is None or isinstance(x, (str, bool, int, float)): return x
     if isinstance(x, type): return f'{x.__module__}.{x.__qualname__}'
     if is_dataclass(x):
@@ -382,7 +381,7 @@ def _canonical_function(function):
     simple = (str, bool, int, float, tuple, list, dict)
     return [
         function.__name__,
-        zlib.crc32(repr(_canonical_code(code)).encode()),
+        fingerprint(repr(_canonical_code(code))),
         _canonical(function.__defaults__),
         _canonical([value for value in variables if isinstance(value, simple)]),
     ]
@@ -394,8 +393,6 @@ def _canonical_constant(constant):
     if hasattr(constant, 'co_code'): return _canonical_code(constant)
     if isinstance(constant, frozenset): return sorted(map(repr, constant))
     return constant
-
-def _fingerprint(arrays): return zlib.crc32(b''.join(np.asarray(a).tobytes() for a in arrays))
 
 # %% ../../nbs/compression/search.md #cf82c650
 def _step_record(folder, steps):
@@ -416,14 +413,14 @@ def _check_step_records(folder, steps):
                 f" name=...), give another folder, or delete {record.stem}*"
             )
 
-# %% ../../nbs/compression/search.md #a6416ff6
+# %% ../../nbs/compression/search.md #ca29ead4
 def _open_folder(folder, model, training):
     "Make the folder; raises ValueError if it belongs to another model or training"
     folder, arguments = require_parent_dir(folder, 'folder'), compile_arguments(model)
     description = json.dumps(
         dict(
-            weights=_fingerprint(model.get_weights()),
-            graph=zlib.crc32(json.dumps(_canonical(model.get_config())).encode()),
+            weights=fingerprint(model.get_weights()),
+            graph=fingerprint(json.dumps(_canonical(model.get_config()))),
             loss=_canonical(arguments['loss']),
             optimizer=arguments['optimizer'].get_config(),
             epochs=training.epochs,
@@ -446,21 +443,21 @@ def _open_folder(folder, model, training):
     return folder
 
 def _dataset_fingerprint(data):
-    "A number that depends on all samples, but not on their order"
+    "A text that depends on all samples, but not on their order"
     samples = (
         sample for batch in iterate_batches(data) for sample in zip(*map(np.asarray, batch))
     )
-    return sum(map(_fingerprint, samples)) % 2**32
+    return fingerprint(sorted(fingerprint(*sample) for sample in samples))
 
 def _files_fingerprint(data):
-    "A number that depends on the files of a loader; None for other batches"
+    "A text that depends on the files of a loader; None for other batches"
     if not isinstance(data, SegDataLoader): return None
     paths = []
     for image, mask in data.pairs:
         # a mask may be several files, one for each class
         masks = mask if isinstance(mask, tuple) else (mask,)
         paths += [Path(path) for path in (image, *masks) if path]
-    return zlib.crc32(repr(sorted((path.name, path.stat().st_size) for path in paths)).encode())
+    return fingerprint(sorted((path.name, path.stat().st_size) for path in paths))
 
 # %% ../../nbs/compression/search.md #eab3a9af
 def _by_name(recipes):

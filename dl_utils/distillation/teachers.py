@@ -6,11 +6,9 @@
 __all__ = ['load_teacher', 'shapes_of', 'resize_maps', 'sizes_differ', 'teacher_input_size', 'with_features', 'output_head',
            'independent_classes', 'match_classes', 'as_logits', 'TeacherCache']
 
-# %% ../../nbs/distillation/teachers.md #36b8c501
+# %% ../../nbs/distillation/teachers.md #01a9f456
 import difflib
-import hashlib
 import importlib
-import json
 import shutil
 import warnings
 from pathlib import Path
@@ -22,7 +20,7 @@ from ..graph.surgery import all_tensors, tensor_source, unwrap_single
 from ..keras_module import import_optional, is_keras_3, keras, ops, PyDataset
 from ..layers import resize_axis
 from ..losses import to_float
-from ..utils import atomic_write, check_choice, require_parent_dir
+from ..utils import atomic_write, check_choice, fingerprint, require_parent_dir
 
 # %% ../../nbs/distillation/teachers.md #5552283e
 def load_teacher(teacher):
@@ -301,12 +299,10 @@ def as_logits(outputs, head):
     outputs = ops.clip(outputs, epsilon, 1 - epsilon)
     return ops.log(outputs) - ops.log1p(-outputs)
 
-# %% ../../nbs/distillation/teachers.md #bf875d4f
-def _fingerprint(teacher, head, names, images):
+# %% ../../nbs/distillation/teachers.md #0de3c37f
+def _teacher_fingerprint(teacher, head, names, images):
     "A text that differs if the teacher's weights, its head, a list of names or arrays differ"
-    digest = hashlib.sha256(json.dumps([head, *map(str, names)]).encode())
-    for array in *teacher.get_weights(), *images: digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return fingerprint(head, list(map(str, names)), teacher.get_weights(), list(images))
 
 # %% ../../nbs/distillation/teachers.md #8fd836ff
 def _write_logits(path, teacher, samples, n, head, batch_size=32, size=None):
@@ -349,7 +345,7 @@ def _write_logits(path, teacher, samples, n, head, batch_size=32, size=None):
         file.flush()
         del file
 
-# %% ../../nbs/distillation/teachers.md #539be617
+# %% ../../nbs/distillation/teachers.md #ccb09586
 class TeacherCache(PyDataset):
     """Batches of a loader with the logits of a teacher, as `Distiller` takes them.
 
@@ -378,16 +374,16 @@ class TeacherCache(PyDataset):
         if path.suffix != '.npy':
             raise ValueError(f'path={str(path)!r}: a name that ends with .npy is expected')
         names, first_images = [image.name for image, _ in _pairs(data)], _first_images(data)
-        fingerprint = _fingerprint(teacher, head, names, first_images)
+        mark = _teacher_fingerprint(teacher, head, names, first_images)
         fingerprint_path = path.with_name(f'{path.name}.sha256')
         if not path.exists() or not fingerprint_path.exists():
             sizes = [shape[1:3] for shape in shapes_of(teacher, 'inputs')]
             size = next((size for size in sizes if None not in size), None)
             image = lambda i: data.sample(i)[0]
             _write_logits(path, teacher, image, len(names), head, data.batch_size, size)
-            with atomic_write(fingerprint_path) as file: file.write_text(fingerprint)
+            with atomic_write(fingerprint_path) as file: file.write_text(mark)
         self.data, self.logits = data, np.load(path, mmap_mode='r')
-        if fingerprint_path.read_text() != fingerprint or len(self.logits) != len(names):
+        if fingerprint_path.read_text() != mark or len(self.logits) != len(names):
             raise ValueError(
                 f'{str(path)!r} holds the logits of another teacher, or of another dataset; give'
                 ' another path, or delete it'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ResumableRun']
 
-# %% ../../nbs/training/resume.md #1f8fb76e
+# %% ../../nbs/training/resume.md #8ac5eed1
 import inspect
 import json
 import math
@@ -25,9 +25,9 @@ from ..utils import check_int, require_parent_dir
 from ..data.batches import _epoch_order
 from ..keras_module import import_optional, is_keras_3, keras, PyDataset
 from .history import KerasHistory, PlotHistory, TestSetCallback
-from .signals import catch_signals, check_events, check_signals
-from .signals import clear_stop_requests, DoOnKill, print_from_handler, soft_exit
-from .signals import stop_requested
+from .signals import _catch_signals, _check_events, _check_signals
+from .signals import _clear_stop_requests, _print_from_handler, _stop_requested
+from .signals import DoOnKill, soft_exit
 from .recompile import recompile_model, scalar_variables, sync_jax_state
 
 # %% ../../nbs/training/resume.md #ba6dec53
@@ -106,7 +106,7 @@ class _ArrayBatches(PyDataset):
 
     def on_epoch_end(self): self.epoch += 1
 
-# %% ../../nbs/training/resume.md #ee119eb9
+# %% ../../nbs/training/resume.md #f21a9208
 class _EpochSeeds(keras.callbacks.Callback):
     """Before each epoch: call `_seed_everything`, and set the `epoch` of the data if they have one.
     Place it first.
@@ -124,7 +124,7 @@ class _EpochSeeds(keras.callbacks.Callback):
             if hasattr(data, 'epoch'): data.epoch = epoch  # Keras 2 with workers may count twice
         unseeded = _seed_everything(self.model, self.seed, epoch)
         if unseeded and not self.warned:
-            print_from_handler(
+            _print_from_handler(
                 f"The random numbers of {', '.join(unseeded)} can't be repeated after an"
                 " interruption; call keras.backend.experimental.enable_tf_random_generator() before"
                 " the model is built."
@@ -298,7 +298,7 @@ def _read_checkpoint(path, model):
         arrays = [file[f'arr_{i}'] for i in range(len(file.files))]
     return KerasHistory.load(path / 'history.yaml'), state, arrays
 
-# %% ../../nbs/training/resume.md #3b7ab0bf
+# %% ../../nbs/training/resume.md #41b51487
 class _EpochAbandoned(Exception):
     """Leaves `fit` in the middle of an epoch."""
 
@@ -334,7 +334,7 @@ class _CheckpointCallback(keras.callbacks.Callback):
         self.state['stopped'] = bool(self.model.stop_training) and epoch + 1 < self.epochs
         self.ended = self.state['stopped'] or epoch + 1 >= self.epochs
         due = (epoch + 1) % self.run.every == 0
-        if self.ended or due or stop_requested(self.run.stop_signals): self.write()
+        if self.ended or due or _stop_requested(self.run.stop_signals): self.write()
 
     def write(self, finished=False):
         """Write a checkpoint."""
@@ -363,7 +363,7 @@ def _callback_names(callbacks):
         names.append(f'{name} {counts[name]}')
     return names
 
-# %% ../../nbs/training/resume.md #5aeb420f
+# %% ../../nbs/training/resume.md #075615e9
 class ResumableRun:
     """A training that you can stop, kill, and resume.
 
@@ -398,7 +398,7 @@ class ResumableRun:
             raise ValueError(f'folder={str(folder)!r}: a folder is expected')
         if not callable(exit_func):
             raise ValueError(f'exit_func={exit_func!r}: a function without arguments is expected')
-        self.stop_on, self.stop_signals = check_events(stop_on), check_signals(stop_signals)
+        self.stop_on, self.stop_signals = _check_events(stop_on), _check_signals(stop_signals)
         self.exit_func = exit_func
 
     def fit(
@@ -449,7 +449,7 @@ class ResumableRun:
             x, shuffle = _ArrayBatches(parts, batch_size or 32, shuffle, self.seed), False
         if isinstance(callbacks, keras.callbacks.Callback): callbacks = [callbacks]
         epochs, options = check_int('epochs', epochs), dict(kwargs, shuffle=shuffle)
-        with _lock_folder(self.folder), catch_signals(self.stop_signals, self.stop_on):
+        with _lock_folder(self.folder), _catch_signals(self.stop_signals, self.stop_on):
             return self._fit(model, x, epochs, list(callbacks or ()), options)
 
     def _fit(self, model, data, epochs, callbacks, options):
@@ -458,11 +458,11 @@ class ResumableRun:
         done = history.epochs[-1] + 1 if history.epochs else 0
         if state.get('finished') and (state['stopped'] or done >= epochs):
             reason = ', when a callback stopped it' if state['stopped'] else ''
-            print_from_handler(
+            _print_from_handler(
                 f"{self.folder}: this training is complete, after {done} epochs{reason}"
             )
             return history
-        if path: print_from_handler(f'{self.folder}: resuming after {done} epochs')
+        if path: _print_from_handler(f'{self.folder}: resuming after {done} epochs')
         # killed after its last epoch
         if state.get('stopped') and not state.get('finished'): epochs = done
         if state.get('seed') is not None and hasattr(data, 'seed'): data.seed = state['seed']
@@ -488,10 +488,10 @@ class ResumableRun:
             )
         except _EpochAbandoned: pass
         if checkpoint.ended: checkpoint.write(finished=True)
-        if checkpoint.halted or stop_requested(self.stop_signals):
-            clear_stop_requests()
+        if checkpoint.halted or _stop_requested(self.stop_signals):
+            _clear_stop_requests()
             outcome = 'complete' if checkpoint.ended else 'stopped; start it again to resume'
-            print_from_handler(
+            _print_from_handler(
                 f'{self.folder}: {outcome}, after {len(history.epochs)} of {epochs} epochs'
             )
             self.exit_func()
