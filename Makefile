@@ -5,7 +5,7 @@
 #                   NUM_CLASSES  1 is one foreground class             (found from the masks)
 #                   BACKBONE     a model of Keras Applications       (MobileNetV2)
 #                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
-# make quick NB=training/warmup   one notebook, in its main flavour; without NB, all that your uncommitted change touches
+# make quick NB=training/warmup   one notebook, with nothing set; without NB, what your change touches
 # make test       every notebook and every test (about 20 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
 # make docs | colab | bench | clean

@@ -408,7 +408,7 @@ def _class_ids(y_true, y_pred, classes, threshold=.5):
         else: y_true = ops.argmax(y_true, axis=-1) if (n or 1) > 1 else y_true[..., 0]
     return ops.cast(y_true, 'int32'), ops.cast(guess, 'int32')
 
-# %% ../nbs/metrics.md #13ed36cb
+# %% ../nbs/metrics.md #bec524c0
 @register
 class MeanIoU(_ValueCheckMixin, keras.metrics.IoU):
     """Intersection over union, averaged over the classes that occur in truth or predictions.
@@ -422,9 +422,8 @@ class MeanIoU(_ValueCheckMixin, keras.metrics.IoU):
         name, dtype: of the metric.
 
     `update_state` takes class ids `(batch, ...)` or `(batch, ..., 1)` or a one-hot mask,
-    predictions
-    `(batch, ..., classes)`, and weights of images or pixels. Ignored pixels that have no class at
-    all in a one-hot mask need a weight of 0.
+    predictions `(batch, ..., classes)`, and weights of images or pixels. Ignored pixels that have
+    no class at all in a one-hot mask need a weight of 0.
 
     Raises:
         ValueError: an argument is wrong; or, when the result is read, the truth contained ids that

@@ -373,7 +373,7 @@ def test_every_notebook_runs_with_nothing_set():
     assert not again & {"compression/pruning", "data/masks", "tutorials/03_training"}
 
 
-FLOORS = [
+IMPORT_ORDER = [
     ["keras_module"],
     ["utils"],
     ["layers", "metrics", "plotting"],
@@ -386,7 +386,7 @@ FLOORS = [
 
 def test_imports_run_one_way():
     """A module imports from floors below its own, and from its own folder without circles."""
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    floor = {room: number for number, rooms in enumerate(IMPORT_ORDER) for room in rooms}
     modules = [
         name
         for name in map(notebooks.name_of, notebooks.sources())
@@ -569,7 +569,7 @@ def lessons_of(md):
     ]
 
 
-def door_names():
+def public_names():
     """(name, notebook) of all that the doors offer: the notebook that defines it."""
     found = {}
     for node in ast.walk(ast.parse((ROOT / "dl_utils/keras_utils.py").read_text())):
@@ -586,7 +586,7 @@ def door_names():
 
 
 def test_names_at_the_doors_are_checked_in_their_notebook():
-    names = door_names()
+    names = public_names()
     assert len(names) > 80
     for name, md in names:
         assert any(re.search(rf"\b{name}\b", source) for source in lessons_of(md)), f"{md}: {name}"
@@ -594,7 +594,7 @@ def test_names_at_the_doors_are_checked_in_their_notebook():
 
 # public, though no module imports them and no door offers them: users meet them in a warning, an
 # error, a result or a lesson
-MET = {
+MET_BY_USERS = {
     "Call", "Compression", "FixedRangeQuantizer", "KernelQuantizer",
     "RangeQuantizer", "SkippedSamples", "SparsityReport", "TFLiteContents", "TrainingStopped",
     "UnsupportedLayerError", "env_int", "inspect_pairs", "prune_applications",
@@ -604,7 +604,7 @@ MET = {
 def test_public_names_are_wanted():
     """A function or class is public if another module imports it, a door offers it, or a user meets
     it; methods aside."""
-    wanted = {name for name, _ in door_names()} | MET
+    wanted = {name for name, _ in public_names()} | MET_BY_USERS
     defined = {}
     for path in (ROOT / "dl_utils").rglob("*.py"):
         for node in ast.walk(tree := ast.parse(path.read_text())):
@@ -615,7 +615,7 @@ def test_public_names_are_wanted():
             if not any("patch_to" in ast.unparse(decorator) for decorator in node.decorator_list):
                 defined.setdefault(node.name, path)
     assert not {name: str(path) for name, path in defined.items() if name not in wanted}
-    assert MET <= set(defined) and len(MET) < 15
+    assert MET_BY_USERS <= set(defined) and len(MET_BY_USERS) < 15
 
 
 # words that CONTRIBUTING.md replaces, and how often each may stand where it means something else

@@ -305,7 +305,7 @@ def _run_row(row, calls, validate):
             row |= json.loads(done.stdout.strip().splitlines()[-1])
     return row | dict(seconds=round(time.perf_counter() - start, 1), problem=validate(row))
 
-# %% ../../nbs/compression/compatibility.md #b0ea9234
+# %% ../../nbs/compression/compatibility.md #fa2f0408
 def prune_applications(
     applications=None, include_top=False, size=96, sparsity=0.8, path=None, show=True
 ):
@@ -317,8 +317,7 @@ def prune_applications(
 
     Returns:
         `_PrunedTable`, a list of dicts with the values of `_prune_application`, and 'problem',
-        which
-        is '' for an application without one.
+        which is '' for an application without one.
 
     Raises:
         ValueError: there is no such application.

@@ -120,7 +120,7 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #93abe2d0
+# %% ../../nbs/data/prefetch.md #48e9984d
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
@@ -128,8 +128,7 @@ class _Prefetcher:
         make_job: function of a key that returns a job with `n`, `make(i)` and `collect()`.
         next_key: function of a key that returns the next one, or None after the last.
         make_executor: function that returns an executor, such as `_ThreadExecutor`, when you ask
-            for
-            the first job; None runs every job in the calling thread.
+            for the first job; None runs every job in the calling thread.
         prefetch: number of jobs to start in advance.
     """
     def __init__(self, make_job, next_key, make_executor, prefetch):

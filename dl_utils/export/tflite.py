@@ -244,7 +244,7 @@ def _deduplicate(content, names=()):
     builder.Finish(unpacked.Pack(builder), file_identifier=b'TFL3')
     return bytes(builder.Output())
 
-# %% ../../nbs/export/tflite.md #913d0883
+# %% ../../nbs/export/tflite.md #92bfaa56
 _MODES = 'auto', 'float', 'dynamic', 'int8'
 _TOLERANCES = dict(
     float=(1e-4, largest_difference), dynamic=(0.05, relative_error), int8=(0.1, relative_error)
@@ -259,9 +259,8 @@ def to_tflite(model, path, representative_data=None, mode='auto', tolerance=None
             and outputs.
         path: of the file.
         representative_data: some hundred images as the model gets them, as for `iterate_inputs`, to
-            find
-            8-bit ranges in; for several inputs a list or a dict of arrays, or batches of lists or
-            dicts.
+            find 8-bit ranges in; for several inputs a list or a dict of arrays, or batches of lists
+            or dicts.
         mode: 'float'; 'dynamic': kernels of 8 bits; 'int8': all of 8 bits. 'auto' is 'int8' for a
             model that was trained for it, and if there are data, else 'float'.
         tolerance: the largest accepted difference: for 'float' the largest, as a share of the

@@ -148,7 +148,7 @@ def _input_like(tensor, name=None):
     name = name or tensor_source(tensor)[0].name
     return keras.Input(tuple(tensor.shape)[1:], tensor.shape[0], name=name, dtype=tensor.dtype)
 
-# %% ../../nbs/graph/rewrite.md #368a787f
+# %% ../../nbs/graph/rewrite.md #43976834
 class _GraphRewriter:
     """Copies a model's graph by rules.
 
@@ -195,9 +195,8 @@ class _GraphRewriter:
         """Repeat all calls of a model on other symbolic tensors, and give the list of its outputs.
         `inference` says that the model itself is called with `training=False`."""
         inference = inference or isinstance(model, InferenceModel)
-        tensors, consumers = dict(zip(map(tensor_key, model.inputs), inputs)), _find_consumers(
-            model
-        )
+        tensors = dict(zip(map(tensor_key, model.inputs), inputs))
+        consumers = _find_consumers(model)
         for tensor in _graph_calls(model):
             if tensor_key(tensor) in tensors: continue
             layer, args, kwargs, outputs = replay_call(tensor, lambda old: tensors[tensor_key(old)])
@@ -216,15 +215,14 @@ class _GraphRewriter:
             tensors.update(zip(map(tensor_key, outputs), tf.nest.flatten(results)))
         return [tensors[tensor_key(tensor)] for tensor in model.outputs]
 
-# %% ../../nbs/graph/rewrite.md #bc412c31
+# %% ../../nbs/graph/rewrite.md #5b8054f5
 def _rewrite(model, rules):
     """Make a flat copy of a functional model, with layers replaced as rules say.
 
     Args:
         model: a functional or `Sequential` model of tf_keras; it is not changed.
         rules: dict from kind (see `_layer_kinds`) to rule, a function of a `Call`. `{}` only copies
-            and
-            opens nested models.
+            and opens nested models.
 
     Returns:
         A functional model, which shares nothing with the old one. Names of inputs, of outputs and
