@@ -189,7 +189,7 @@ def _nested_model(function, tensors, name):
     model = keras.Model(unwrap_single([starts[i] for i in used]), result, name=name)
     return model(unwrap_single([tensors[i] for i in used]))
 
-# %% ../../nbs/models/builder.md #70b421ac
+# %% ../../nbs/models/builder.md #c8c96990
 def _build_segmentation_model(
     decoder,
     backbone,
@@ -212,7 +212,8 @@ def _build_segmentation_model(
         decoder: function of the image (padded), of `maps` (dict from stride to symbolic tensor,
             from fine to coarse) and of `exact` (whether they are exact fractions of the image);
             gives the decoder's features and their stride.
-        others: as in [`UNet`](unet.md); `output_stride` as in [`dilate`](backbones.md#dilation-a-smaller-output-stride).
+        others: as in [`UNet`](unet.md); `output_stride` as in
+            [`dilate`](backbones.md#dilation-a-smaller-output-stride).
 
     Returns:
         A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch,
