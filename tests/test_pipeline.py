@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -265,6 +266,31 @@ def test_warm_kernels_are_processes_of_their_own(workshop):
         with pytest.raises(ProcessLookupError): os.kill(pid, 0)
         seen.append(pid)
     assert len(set(seen)) == 2
+
+
+def test_warm_kernels_end_with_whoever_started_them(tmp_path):
+    server = notebooks.warm_server("this")
+    code = f"""
+import os, subprocess, sys
+os.environ["JPY_PARENT_PID"] = str(os.getpid())
+kernel = subprocess.Popen([sys.executable, {str(ROOT / "tools/warm_kernel.py")!r}, "start",
+                           {str(server)!r}, "-f", {str(tmp_path / "kernel.json")!r}])
+print(kernel.pid, flush=True)
+sys.stdin.read()
+"""
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    env = notebooks.clean_env(tmp_path)
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env, **pipes)
+    with owner:
+        client = int(owner.stdout.readline())
+        owner.kill()
+    alive = True
+    for _ in range(100):
+        try: os.kill(client, 0)
+        except ProcessLookupError: alive = False
+        if not alive: break
+        time.sleep(0.1)
+    assert not alive
 
 
 def test_execution_keeps_outputs_and_leaves_nothing(workshop):

@@ -279,7 +279,7 @@ def clean_env(tmp, flavour=DEFAULT, **extra):
     unwanted = {"KERAS_MODULE", "KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST", *PARAMETERS}
     env = {k: v for k, v in os.environ.items() if k not in unwanted}
     if flavour != DEFAULT: env["KERAS_MODULE"] = flavour
-    env.update(
+    settings = dict(
         PYTHONPATH=str(ROOT),
         TF_CPP_MIN_LOG_LEVEL="3",
         PYTHONDONTWRITEBYTECODE="1",
@@ -289,9 +289,8 @@ def clean_env(tmp, flavour=DEFAULT, **extra):
         TMPDIR=str(tmp),
         MPLCONFIGDIR=str(BUILD / "matplotlib"),
         NO_ALBUMENTATIONS_UPDATE="1",
-        **extra,
     )
-    return env
+    return env | settings | extra
 
 
 @functools.cache

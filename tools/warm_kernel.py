@@ -92,13 +92,24 @@ def start(path, *arguments):
     order = dict(env=dict(os.environ), cwd=os.getcwd(), arguments=arguments,
                  path=["", *os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path[1:]])
     socket.send_fds(connection, [json.dumps(order).encode() + b"\n"], [0, 1, 2])
-    answer = connection.makefile()
-    kernel = int(answer.readline())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os.kill(kernel, number))
-    code = answer.readline()
-    if not code: os.kill(kernel, signal.SIGKILL)  # the server was killed
-    os._exit(int(code) if code and int(code) >= 0 else 1)
+    kernel = None
+
+    def forward(number, frame):
+        if kernel: os.kill(kernel, number)
+
+    for number in signal.SIGINT, signal.SIGTERM: signal.signal(number, forward)
+    parent = int(os.environ["JPY_PARENT_PID"])  # Jupyter's manager of kernels sets it
+    answer = b""
+    while answer.count(b"\n") < 2:  # the kernel's id, and in the end its exit status
+        ready, _, _ = select.select([connection], [], [], 1)
+        part = connection.recv(64) if ready else None
+        if part == b"" or os.getppid() != parent:  # the server or whoever wanted the kernel is gone
+            if kernel: os.kill(kernel, signal.SIGKILL)
+            os._exit(1)
+        answer += part or b""
+        if b"\n" in answer: kernel = int(answer.split()[0])
+    status = int(answer.split()[1])
+    os._exit(status if status >= 0 else 1)
 
 
 if __name__ == "__main__":
