@@ -385,6 +385,22 @@ def test_headers_say_what_a_notebook_needs():
             assert not any("keras_module import keras" in source for source in code), md
 
 
+def test_headers_name_the_extras_that_cells_import():
+    from dl_utils.keras_module import _INSTALL
+    extras = {module: extra for extra, packages in _INSTALL.items() for module in packages}
+    extras |= {"sklearn": "tutorials", "pydot": "tutorials"}
+    for md in notebooks.sources():
+        needs, imported = notebooks.header(md), set()
+        for cell in notebooks.notebook(md).cells:
+            if cell.cell_type != "code": continue
+            for name in re.findall(r"^ *(?:import|from) (\w+)", cell.source, re.M):
+                if name in extras: imported.add(extras[name])
+        named = set(needs.get("extras", ()))
+        if "tutorials" in named: named |= {"notebook", "tuner", "jax"}
+        if "bench" in named: named.add("torch")
+        assert imported <= named, f"{md}: {imported - named}"
+
+
 def test_every_notebook_runs_with_nothing_set():
     cases = notebooks.cases()
     originals = {
