@@ -37,15 +37,13 @@ os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))
 (BUILD / "home").mkdir(parents=True, exist_ok=True)
 # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
 FLAGS = ("slow", "gpu")
-# `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there; `#|
-# full`: a cell that makes
-# sense behind the whole training only, in the docs, the demo and `make test-all`
+# `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there;
+# `#| full`: a cell that makes sense behind the whole training only: docs, demo, `make test-all`
 
 DEMO = "tutorials/01_segmentation"
 
 
-# --- Markdown to notebooks
-# -------------------------------------------------------------------------------------------
+# --- Markdown to notebooks ---------------------------------------------------------------------
 
 def visible(pattern):
     """Files of `nbs/`, without those in hidden folders: Jupyter keeps checkpoints there."""
@@ -117,8 +115,7 @@ def clean():
         if made_here(ipynb): ipynb.unlink()
 
 
-# --- The package and the README
-# --------------------------------------------------------------------------------------
+# --- The package and the README ----------------------------------------------------------------
 
 def export():
     """Rebuild `dl_utils/` from nothing, so that a renamed notebook leaves no module behind."""
@@ -204,8 +201,7 @@ def build():
     readme()
 
 
-# --- Execution ------------------------------------------------------------------------------------
-# -------------------
+# --- Execution ---------------------------------------------------------------------------------
 
 class CellFailed(Exception):
     """Says which notebook, which line of its Markdown, which cell, and what went wrong; `reason` is
@@ -358,7 +354,8 @@ def warm_server(*modules):
         folder / "socket",
         *modules,
     ]
-    server = subprocess.Popen(command, env=clean_env(BUILD / "home"), stdin=subprocess.DEVNULL)
+    options = dict(stdin=subprocess.DEVNULL, start_new_session=True)  # Ctrl+C is not for it
+    server = subprocess.Popen(command, env=clean_env(BUILD / "home"), **options)
     atexit.register(server.kill)
     while not (folder / "socket").exists():
         if server.poll() is not None:
@@ -477,7 +474,7 @@ def failure(md, flavour, nb, error, cell=None):
     kept = result_path("failed", md, flavour)
     kept.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, kept)
-    line = cell_lines(md, nb)[nb.cells.index(cell)]
+    line = cell_lines(md, notebook(md))[nb.cells.index(cell)]  # `nb` may be shortened
     shown = [
         (
             f"{md.relative_to(ROOT)}:{line} (KERAS_MODULE"
@@ -516,8 +513,7 @@ def executed(md, flavour=DEFAULT, **kwargs):
     return nbformat.read(execute(md, flavour, **kwargs), as_version=4)
 
 
-# --- What people see
-# -------------------------------------------------------------------------------------------------
+# --- What people see ---------------------------------------------------------------------------
 
 def html(nb, path):
     """One self-contained page, that loads nothing from other hosts."""
@@ -657,8 +653,9 @@ def colab():
     shutil.rmtree(out, ignore_errors=True)
     for md in sources():
         nb, path = published(md), out / f"{name_of(md)}.ipynb"
+        extras = ",".join(dict.fromkeys(["tutorials", "tfmot", *header(md).get("extras", ())]))
         install = (
-            '%pip install -q "dl_utils[tutorials,tfmot] @'
+            f'%pip install -q "dl_utils[{extras}] @'
             f' git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
         )
         nb.cells.insert(2, new_code_cell(install, id="install"))
@@ -695,6 +692,9 @@ def imported_by(name):
     if not module.exists(): return set()
     found, package = set(), ["dl_utils", *Path(name).parent.parts]
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_NAMES":
+            # tfmot_utils imports these by their names
+            found |= {key.replace(".", "/") for key in ast.literal_eval(node.value)}
         if not isinstance(node, ast.ImportFrom): continue
         base = package[:len(package) - node.level + 1] if node.level else []
         parts = [*base, *(node.module or "").split(".")]
@@ -707,12 +707,15 @@ def touched():
     modules import theirs, and so on."""
     git = ["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=all", "--", "nbs"]
     lines = subprocess.run(git, check=True, capture_output=True, text=True).stdout.splitlines()
-    paths = [ROOT / line[3:].split(" -> ")[-1].strip('"') for line in lines]
-    found = [name_of(path) for path in paths if path.suffix == ".md" and path.exists()]
+    # a renamed or deleted page touches those that imported it
+    paths = [ROOT / path.strip('"') for line in lines for path in line[3:].split(" -> ")]
+    found = [name_of(path) for path in paths if path.suffix == ".md"]
     users = {name: imported_by(name) for name in map(name_of, sources())}
     for name in found:  # grows while it is gone through
         found += [other for other, needed in users.items() if name in needed and other not in found]
-    return found
+    pages = [NBS / f"{name}.md" for name in found]
+    names = dict.fromkeys(name_of(original(md)) for md in pages if md.exists())
+    return [name for name in names if not name.startswith("benchmarks/")]
 
 
 QUICK = 240  # seconds after which `make quick` begins no other notebook
@@ -730,8 +733,8 @@ def quick(name=None):
     for i, name in enumerate(names):
         if time.monotonic() - start > QUICK:
             return print(f"left to `make test`: {', '.join(names[i:])}")
-        md, begun = original(by_name(name)), time.monotonic()
-        execute(md, short=True)
+        begun = time.monotonic()
+        execute(original(by_name(name)), short=True)
         print(f"{name}: passed in {time.monotonic() - begun:.0f} s", flush=True)
 
 

@@ -8,7 +8,8 @@
 Importing TensorFlow and Keras takes longer than most notebooks. The server imports them before
 anything runs in them, when a fork is still safe: no thread and no device exists yet. A kernel is a
 fork: a process of its own, with the environment, the folder and the files of its caller; `dl_utils`
-is not imported yet. For Linux and macOS.
+is not imported yet. `KERAS_HOME`, which Keras reads when it is imported, is the server's. For Linux
+and macOS.
 """
 import importlib
 import json
@@ -17,10 +18,12 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 
 
 def serve(path, modules):
+    owner = os.getppid()
     # matplotlib reads it when it is imported
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for module in [*modules, "ipykernel.kernelapp"]: importlib.import_module(module)
@@ -30,7 +33,6 @@ def serve(path, modules):
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
-    owner = os.getppid()
     server.settimeout(1)
     while os.getppid() == owner:  # ends with whoever started it
         try: connection, _ = server.accept()
@@ -50,7 +52,10 @@ def attend(connection):
     """Fork the kernel; tell its caller when it ends and by what, and end it when the caller is
     gone."""
     message, files, *_ = socket.recv_fds(connection, 1 << 20, 3)
-    while not message.endswith(b"\n"): message += connection.recv(1 << 20)
+    while not message.endswith(b"\n"):
+        part = connection.recv(1 << 20)
+        if not part: os._exit(1)  # the caller is gone
+        message += part
     order = json.loads(message)
     kernel = os.fork()
     if kernel == 0: return run(connection, files, order)
@@ -60,7 +65,7 @@ def attend(connection):
     while status is None:
         # nothing is ever sent here: the caller's end is closed
         if select.select([connection], [], [], .05)[0]:
-            os.kill(kernel, signal.SIGKILL)
+            kill(kernel)
             os.waitpid(kernel, 0)
             os._exit(0)
         ended, code = os.waitpid(kernel, os.WNOHANG)
@@ -69,8 +74,15 @@ def attend(connection):
     os._exit(0)
 
 
+def kill(kernel):
+    """End a kernel and the processes that it has started."""
+    try: os.killpg(kernel, signal.SIGKILL)
+    except ProcessLookupError: pass
+
+
 def run(connection, files, order):
     connection.close()
+    os.setsid()  # a group of its own, as Jupyter's kernels have
     for target, file in enumerate(files): os.dup2(file, target)
     os.environ.clear()
     os.environ.update(order["env"])
@@ -82,6 +94,8 @@ def run(connection, files, order):
         f"--IPKernelApp.parent_handle={os.getppid()}",
     ]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    tempfile.tempdir = None  # the server's; the caller's TMPDIR counts
+    if "numpy" in sys.modules: sys.modules["numpy"].random.seed()  # else alike in all kernels
     from ipykernel.kernelapp import IPKernelApp
     IPKernelApp.launch_instance()
 
@@ -104,7 +118,7 @@ def start(path, *arguments):
         ready, _, _ = select.select([connection], [], [], 1)
         part = connection.recv(64) if ready else None
         if part == b"" or os.getppid() != parent:  # the server or whoever wanted the kernel is gone
-            if kernel: os.kill(kernel, signal.SIGKILL)
+            if kernel: kill(kernel)
             os._exit(1)
         answer += part or b""
         if b"\n" in answer: kernel = int(answer.split()[0])
