@@ -212,7 +212,7 @@ class CellFailed(Exception):
 
 
 def is_component(md):
-    return md.relative_to(NBS).parts[0] not in ("tutorials", "benchmarks")
+    return md.relative_to(NBS).parts[0] not in ("tutorials", "benchmarks", "index.md")
 
 
 def original(md):
