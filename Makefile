@@ -6,7 +6,7 @@
 #                   BACKBONE     a model of Keras Applications       (MobileNetV2)
 #                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
 # make quick NB=training/warmup   one notebook, with nothing set; without NB, what your change touches
-# make test       every notebook and every test (about 20 minutes)
+# make test       every notebook and every test (about 35 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
 # make docs | colab | bench | clean
 
