@@ -15,7 +15,7 @@ EXTRAS = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project
 
 
 def test_import_costs_nothing(program):
-    program("heavy_imports")
+    program("heavy_imports", cold=True)
 
 
 def test_wheel(tmp_path):
@@ -91,7 +91,7 @@ def test_jax_needs_no_tensorflow(program):
 )
 def test_missing_extra_is_named(program, flavour, package, extra):
     env = {"KERAS_BACKEND": "jax"} if package == "jax" else {}
-    done = program("import_without", package, flavour=flavour, check=False, **env)
+    done = program("import_without", package, flavour=flavour, check=False, cold=True, **env)
     packages = " ".join(map(repr, EXTRAS[extra]))
     assert done.errors.splitlines()[-1].endswith(
         f"the extra {extra!r} of dl_utils brings it: pip install {packages}"), done.errors

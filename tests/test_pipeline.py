@@ -269,6 +269,26 @@ def test_warm_kernels_are_processes_of_their_own(workshop):
     assert len(set(seen)) == 2
 
 
+def test_warm_programs_are_like_cold_ones(tmp_path):
+    """Arguments, the file, standard streams and the exit status; also of an exception."""
+    program = tmp_path / "program.py"
+    program.write_text("""
+import sys
+print('this' in sys.modules, sys.argv[1:], __name__, __file__ == sys.argv[0], input())
+if sys.argv[1] == '3': sys.exit(3)
+raise KeyError('gone')
+""")
+    options = dict(capture_output=True, text=True, input="read")
+    seen = []
+    for argument in "3", "x":
+        command = [*notebooks.start_warm(("this",)), program, argument]
+        done = subprocess.run(command, **options, env=notebooks.clean_env(tmp_path))
+        assert done.stdout == f"True ['{argument}'] __main__ True read\n", done.stderr
+        seen.append(done)
+    assert seen[0].returncode == 3 and not seen[0].stderr
+    assert seen[1].returncode == 1 and seen[1].stderr.endswith("KeyError: 'gone'\n")
+
+
 OWNER = """
 import os, subprocess, sys
 sys.path.insert(0, sys.argv[1])

@@ -364,16 +364,26 @@ def warm_server(*modules):
     return folder / "socket"
 
 
-def imports_of(md, flavour):
-    """The modules that a notebook's kernel has imported when it starts. Those that know nothing of
-    Keras import nothing;
+def start_warm(modules):
+    """The command that starts a kernel or a program in a process that has these imported."""
+    script = Path(__file__).with_name("warm_kernel.py")
+    return [sys.executable, str(script), "start", str(warm_server(*modules))]
+
+
+def imports_for(flavour, tfmot=False):
+    """The modules that a process of this flavour starts with; none where it starts cold.
     tensorflow-model-optimization decides for the whole process what `tf.keras` is."""
-    if os.environ.get("COLD") or header(md).get("keras") is False or not hasattr(os, "fork"):
-        return ()
+    if os.environ.get("COLD") or not hasattr(os, "fork"): return ()
     common = "tensorflow", "matplotlib.pyplot"
-    if "tf_keras" in (flavour, *header(md).get("flavours", ())):
+    if flavour == "tf_keras" or tfmot:
         return *common, "tf_keras", "tensorflow_model_optimization"
-    return ("keras", *common) if flavour == DEFAULT else ()
+    return ("keras", *common) if flavour in (DEFAULT, "keras") else ()
+
+
+def imports_of(md, flavour):
+    """The modules that a notebook's kernel starts with."""
+    if header(md).get("keras") is False: return ()
+    return imports_for(flavour, tfmot="tf_keras" in header(md).get("flavours", ()))
 
 
 def execute(
@@ -398,14 +408,8 @@ def execute(
         def create_kernel_manager(self):
             manager = super().create_kernel_manager()
             if warm := imports_of(md, flavour) if modules is None else modules:
-                command = [
-                    sys.executable,
-                    str(Path(__file__).with_name("warm_kernel.py")),
-                    "start",
-                    str(warm_server(*warm)),
-                ]
                 manager._kernel_spec = KernelSpec(
-                    argv=[*command, "-f", "{connection_file}"],
+                    argv=[*start_warm(warm), "-f", "{connection_file}"],
                     display_name="warm",
                     language="python",
                 )

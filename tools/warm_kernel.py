@@ -1,9 +1,10 @@
-"""Jupyter kernels that start with TensorFlow imported already.
+"""Jupyter kernels and Python programs that start with TensorFlow imported already.
 
     python tools/warm_kernel.py serve SOCKET [MODULE ...]
-        import the modules once, then fork a kernel for each caller
+        import the modules once, then fork a kernel or program for each caller
     python tools/warm_kernel.py start SOCKET ARGUMENT ...
-        ask for a kernel with these arguments, and stand for it until it ends
+        ask for a kernel with these arguments, or for `PROGRAM.py` with its arguments, and stand
+        for it until it ends
 
 Importing TensorFlow and Keras takes longer than most notebooks. The server imports them before
 anything runs in them, when a fork is still safe: no thread and no device exists yet. A kernel is a
@@ -14,6 +15,7 @@ and macOS.
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -88,16 +90,18 @@ def run(connection, files, order):
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
     sys.path[:] = order["path"]
-    sys.argv[:] = [
-        "ipykernel_launcher",
-        *order["arguments"],
-        f"--IPKernelApp.parent_handle={os.getppid()}",
-    ]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tempfile.tempdir = None  # the server's; the caller's TMPDIR counts
     if "numpy" in sys.modules: sys.modules["numpy"].random.seed()  # else alike in all kernels
-    from ipykernel.kernelapp import IPKernelApp
-    IPKernelApp.launch_instance()
+    arguments = order["arguments"]
+    if arguments[0].endswith(".py"):
+        sys.argv[:] = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+    else:
+        parent = f"--IPKernelApp.parent_handle={os.getppid()}"
+        sys.argv[:] = ["ipykernel_launcher", *arguments, parent]
+        from ipykernel.kernelapp import IPKernelApp
+        IPKernelApp.launch_instance()
 
 
 def start(path, *arguments):
@@ -112,12 +116,13 @@ def start(path, *arguments):
         if kernel: os.kill(kernel, number)
 
     for number in signal.SIGINT, signal.SIGTERM: signal.signal(number, forward)
-    parent = int(os.environ["JPY_PARENT_PID"])  # Jupyter's manager of kernels sets it
+    # Jupyter's manager of kernels sets the variable
+    parent = int(os.environ.get("JPY_PARENT_PID", os.getppid()))
     answer = b""
     while answer.count(b"\n") < 2:  # the kernel's id, and in the end its exit status
         ready, _, _ = select.select([connection], [], [], 1)
         part = connection.recv(64) if ready else None
-        if part == b"" or os.getppid() != parent:  # the server or whoever wanted the kernel is gone
+        if part == b"" or os.getppid() != parent:  # the server or the caller is gone
             if kernel: kill(kernel)
             os._exit(1)
         answer += part or b""
