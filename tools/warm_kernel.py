@@ -96,6 +96,7 @@ def run(connection, files, order):
     arguments = order["arguments"]
     if arguments[0].endswith(".py"):
         sys.argv[:] = arguments
+        sys.path[0] = os.path.dirname(arguments[0])
         runpy.run_path(arguments[0], run_name="__main__")
     else:
         parent = f"--IPKernelApp.parent_handle={os.getppid()}"

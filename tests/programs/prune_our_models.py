@@ -1,7 +1,9 @@
 """UNet, DeepLabV3+ and the fractal U-Net of Keras 3, pruned, trained a step and unpruned."""
 import warnings
 
+import keras
 import numpy as np
+from fewer_blocks import repeat_less
 
 from dl_utils.keras_utils import Deeplabv3Plus, make_fractal_unet, UNet
 
@@ -10,6 +12,7 @@ with warnings.catch_warnings():
     from dl_utils.tfmot_utils import get_pruning_callbacks, prune_low_magnitude
     from dl_utils.tfmot_utils import sparsity_report, unprune
 
+repeat_less(keras)
 images = np.random.default_rng(0).random((2, 64, 64, 3), "float32")
 for make, backbone in (
     (UNet, "EfficientNetV2B0"),

@@ -1,22 +1,17 @@
-"""`save NAME`: quantize, train, save and prune an application; `load NAME`: load and convert it."""
+"""`save NAME BLOCKS`: quantize, train, save and prune an application, with all of its blocks or
+`fewer`; `load NAME BLOCKS`: load and convert it."""
 import json
 import sys
 from pathlib import Path
 
 import tf_keras
+from fewer_blocks import repeat_less
 
 from dl_utils.compression.compatibility import _prune_application, _quantize_application
 from dl_utils.compression.compatibility import _reload_application
 
-action, name = sys.argv[1:]
-if name == "NASNetMobile":
-    # one cell where the constructor puts four: the same layers, but three times as fast
-    from tf_keras.src.applications.nasnet import NASNet
-
-    def small_nasnet(**options):
-        return NASNet(penultimate_filters=1056, num_blocks=1, stem_block_filters=32,
-                      skip_reduction=False, **options)
-    tf_keras.applications.NASNetMobile = small_nasnet
+action, name, blocks = sys.argv[1:]
+if blocks == "fewer": repeat_less(tf_keras)
 
 if action == "save":
     row = _quantize_application(name)

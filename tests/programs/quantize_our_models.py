@@ -1,5 +1,6 @@
 """UNet, DeepLabV3+ and the fractal U-Net, of any size, quantized and converted."""
 import numpy as np
+from fewer_blocks import repeat_less
 
 import dl_utils.tfmot_utils
 from dl_utils.keras_utils import Deeplabv3Plus, keras, make_fractal_unet, UNet
@@ -9,6 +10,7 @@ assert keras.__name__ == "tf_keras" and dl_utils.tfmot_utils.keras is keras
 
 from tf_keras.src.applications.convnext import ConvNeXt
 
+repeat_less(keras)
 small_convnext = ConvNeXt([1, 1, 1, 1], [8, 16, 24, 32], include_top=False, weights=None,
                           input_shape=(64, 64, 3), model_name="small")
 images = np.random.default_rng(0).random((2, 70, 90, 3), "float32")

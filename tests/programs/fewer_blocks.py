@@ -1,0 +1,47 @@
+"""Keras Applications with fewer blocks: the same kinds of layers, in half of the time.
+
+A family repeats each kind of block up to eight times. What holds for a kind holds for its
+repetitions, too; `make test-all` runs the families as they are.
+"""
+import importlib
+
+
+def repeat_less(keras):
+    """Make constructors of this Keras repeat a kind of block at most twice."""
+    package = keras.Model.__module__.split(".")[0]
+
+    def module(name): return importlib.import_module(f"{package}.src.applications.{name}")
+
+    skip_blocks(module("mobilenet_v2"), {4, 5, 7, 8, 9, 11, 12, 14, 15})
+    skip_blocks(module("mobilenet_v3"), {5, 7, 9, 10})
+    for kind, block in enumerate(module("efficientnet").DEFAULT_BLOCKS_ARGS):
+        block["repeats"] = 2 if kind == 2 else 1
+    version_2 = module("efficientnet_v2").DEFAULT_BLOCKS_ARGS["efficientnetv2-b0"]
+    for kind, block in enumerate(version_2): block["num_repeat"] = 2 if kind in (1, 4) else 1
+    if package == "keras": return  # the others are tried in tf_keras only
+
+    module("regnet").MODEL_CONFIGS["y002"]["depths"] = [1, 1, 2, 2]
+    whole_stack = module("resnet").stack2
+    module("resnet").stack2 = lambda x, filters, blocks, **kwargs: whole_stack(
+        x, filters, 2, **kwargs)
+    whole_xception = keras.applications.Xception
+    nasnet = module("nasnet").NASNet
+
+    def xception(**options):
+        whole = whole_xception(**options)
+        return keras.Model(whole.input, whole.get_layer("block6_sepconv1_act").input, name="small")
+
+    def nasnet_mobile(**options):
+        return nasnet(penultimate_filters=1056, num_blocks=1, stem_block_filters=32,
+                      skip_reduction=False, **options)
+    keras.applications.Xception, keras.applications.NASNetMobile = xception, nasnet_mobile
+
+
+def skip_blocks(module, skipped):
+    """Leave out blocks of a MobileNet whose outputs have the shapes of their inputs."""
+    whole_block = module._inverted_res_block
+
+    def block(x, *args, **kwargs):
+        number = kwargs["block_id"] if "block_id" in kwargs else args[-1]
+        return x if number in skipped else whole_block(x, *args, **kwargs)
+    module._inverted_res_block = block
