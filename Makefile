@@ -9,6 +9,7 @@
 # make test       every notebook and every test (about 35 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
 # make docs | colab | bench | clean
+# make test-colab runs the notebooks of `make colab` in an environment like Colab's (about an hour)
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -18,7 +19,7 @@ SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 
 export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
 
-.PHONY: demo quick test test-all docs colab bench build clean
+.PHONY: demo quick test test-all docs colab test-colab bench build clean
 .DEFAULT_GOAL := build
 
 build: dl_utils/_modidx.py README.md
@@ -37,6 +38,9 @@ test-all: build
 
 docs colab: build
 	@$(RUN) tools/notebooks.py $@
+
+test-colab: colab
+	@$(RUN) tools/notebooks.py test_colab $(NB)
 
 bench: build  # the peers, PyTorch among them: several GB
 	@$(RUN) -m pip install --disable-pip-version-check -e '.[bench]'

@@ -6,6 +6,7 @@
     python tools/notebooks.py demo              run the segmentation tutorial into demo/
     python tools/notebooks.py docs              process executed notebooks, render them
     python tools/notebooks.py colab             write executed copies for Colab into _build/colab/
+    python tools/notebooks.py test_colab        run these in an environment like Colab's
     python tools/notebooks.py bench             run nbs/benchmarks/
     python tools/notebooks.py clean             remove what was made and is not committed
 
@@ -25,6 +26,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -649,28 +652,123 @@ def docs():
     print("_docs/index.html")
 
 
+def install_cell(extras):
+    """The cell that installs this package with these extras, where it is not installed."""
+    p = PUBLISH
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name = project["name"] + (f"[{','.join(extras)}]" if extras else "")
+    address = f"git+https://github.com/{p['user']}/{p['repo']}@{p['branch']}"
+    return (
+        "from importlib.util import find_spec\n\nif find_spec('dl_utils') is None:\n"
+        f'    %pip install -q "{name} @ {address}"'
+    )
+
+
+def for_colab(md):
+    """The executed copy of a notebook with what Colab needs: a first cell that installs the package
+    with the extras of its header, and, where a header has `gpu: true`, a runtime with a GPU."""
+    from nbformat.v4 import new_code_cell, new_markdown_cell
+    nb, needs = published(md), header(md)
+    first = [cell.cell_type for cell in nb.cells].index("code")
+    nb.cells.insert(first, new_code_cell(install_cell(needs.get("extras", ())), id="install"))
+    nb.metadata["colab"] = {"provenance": [], "toc_visible": True}
+    if needs.get("gpu"): nb.metadata.update(accelerator="GPU", colab=nb.metadata["colab"] | {
+        "gpuType": "T4"})
+    nb.metadata.pop("dl_utils", None)
+    for i, cell in enumerate(nb.cells):
+        cell.metadata.pop("execution", None)  # times of day, which differ from run to run
+        if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
+        elif "slow" in directives(cell.source) and is_component(md):
+            code = "\n".join(line for line in cell.source.splitlines() if line != "#| slow")
+            text = f"This takes long. To run it, copy it to a cell:\n\n```python\n{code}\n```"
+            nb.cells[i] = new_markdown_cell(text, id=cell.id)
+    return nb
+
+
 def colab():
     """Executed copies that install the package first, for the branch that Colab reads."""
     import nbformat
-    from nbformat.v4 import new_code_cell
     out, p = BUILD / "colab", PUBLISH
     shutil.rmtree(out, ignore_errors=True)
     for md in sources():
-        nb, path = published(md), out / f"{name_of(md)}.ipynb"
-        extras = ",".join(dict.fromkeys(["tutorials", "tfmot", *header(md).get("extras", ())]))
-        install = (
-            f'%pip install -q "dl_utils[{extras}] @'
-            f' git+https://github.com/{p["user"]}/{p["repo"]}@{p["branch"]}"'
-        )
-        nb.cells.insert(2, new_code_cell(install, id="install"))
-        for cell in nb.cells:
-            if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
+        path = out / f"{name_of(md)}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(nb, path)
+        nbformat.write(for_colab(md), path)
     print(
         f"{out.relative_to(ROOT)}/ is what the branch {p['colab_branch']!r} of"
         f" {p['user']}/{p['repo']} should hold"
     )
+
+
+def colab_environment():
+    """The Python of a fresh environment with Colab's packages and a wheel made of this tree; and
+    how that wheel is installed with extras."""
+    home = BUILD / "colab-env"
+    shutil.rmtree(home, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
+    python, packages = home / "venv/bin/python", ROOT / "tests/colab-packages.txt"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-r", packages], check=True)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", home, ROOT]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    wheel, = home.glob("*.whl")
+
+    def install(extras):
+        wanted = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
+        subprocess.run([*pip, "-c", packages, wanted], check=True)
+    return python, install
+
+
+def run_in_colab(python, path):
+    """Run a notebook as Colab does: with nothing set, in an empty folder; what went wrong, and the
+    seconds it took."""
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpec
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
+    nb, start, problem = nbformat.read(path, as_version=4), time.monotonic(), ""
+    with tempfile.TemporaryDirectory(prefix="colab-") as tmp:
+        client = NotebookClient(
+            nb,
+            kernel_name="python3",
+            timeout=RUN.getint("cell_timeout"),
+            resources={"metadata": {"path": tmp}},
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{tmp}/kernel"}),
+        )
+        client.create_kernel_manager()._kernel_spec = KernelSpec(
+            argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Colab",
+            language="python",
+        )
+        env = {k: v for k, v in clean_env(tmp).items() if k != "PYTHONPATH"}
+        try: client.execute(env=env)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            problem = str(error)
+    nbformat.write(nb, path.with_suffix(".ran.ipynb"))
+    return problem, time.monotonic() - start
+
+
+def test_colab(*names):
+    """Run the notebooks of `make colab` in an environment like Colab's, those that need the fewest
+    extras first. Benchmarks take hours, and translations have the code of their originals."""
+    mds = [by_name(name) for name in names] or [
+        md for md in sources() if md == original(md) and not name_of(md).startswith("benchmarks/")
+    ]
+    python, install = colab_environment()
+    groups = {}
+    for md in mds: groups.setdefault(tuple(sorted(header(md).get("extras", ()))), []).append(md)
+    failed = []
+    for extras, group in sorted(groups.items(), key=lambda item: (len(item[0]), item[0])):
+        install(extras)
+        with ThreadPoolExecutor(2) as pool:
+            paths = [BUILD / "colab" / f"{name_of(md)}.ipynb" for md in group]
+            runs = pool.map(functools.partial(run_in_colab, python), paths)
+            for md, (problem, seconds) in zip(group, runs):
+                print(f"{name_of(md)}: {'failed' if problem else 'passed'} in {seconds:.0f} s",
+                      flush=True)
+                if problem: failed.append(f"{name_of(md)}:\n{problem}")
+    if failed: sys.exit("\n\n".join(["", *failed]))
 
 
 def bench():
@@ -747,7 +845,10 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "command", choices=["build", "run", "quick", "demo", "docs", "colab", "bench", "clean"]
+        "command",
+        choices=[
+            "build", "run", "quick", "demo", "docs", "colab", "test_colab", "bench", "clean",
+        ],
     )
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 from distillation_models import FEATURES, compiled_distiller, conv_model, x, y
 
-from dl_utils.keras_utils import Distiller, keras, make_shapes_dataset, SegDataLoader
+from dl_utils.keras_utils import AutoFinetune, Distiller, keras, make_shapes_dataset
+from dl_utils.keras_utils import SegDataLoader
 
 # callbacks, and files of the student
 model = compiled_distiller(FEATURES)
@@ -47,3 +48,17 @@ resizing.compile("adam", student_loss_fn="sparse_categorical_crossentropy")
 folder = make_shapes_dataset("shapes", n=4, size=(12, 20), num_classes=3)
 with SegDataLoader(folder, 3, batch_size=2, target="sparse") as data:
     assert np.isfinite(resizing.fit(data, shuffle=False, verbose=0).history["loss"]).all()
+
+# two stages of fine-tuning, in XLA
+convolution = keras.layers.Conv2D(4, 3, padding="same", activation="relu")
+backbone = keras.Sequential([keras.Input((None, None, 3)), convolution], name="backbone")
+backbone.trainable = False
+last = keras.layers.Conv2D(3, 1, activation="softmax")
+student = keras.Sequential([keras.Input((None, None, 3)), backbone, last])
+in_stages = Distiller(student, conv_model(8, 1))
+in_stages.compile("adam", student_loss_fn="categorical_crossentropy", jit_compile=True)
+finetune = AutoFinetune(monitor="loss", patience=1, min_delta=99)
+before = convolution.get_weights()[0]
+history = in_stages.fit(x, y, epochs=4, verbose=0, callbacks=[finetune]).history
+assert set(history["stage"]) == {1, 2}, history["stage"]
+assert (convolution.get_weights()[0] != before).any()

@@ -12,8 +12,12 @@ def repeat_less(keras):
 
     def module(name): return importlib.import_module(f"{package}.src.applications.{name}")
 
-    skip_blocks(module("mobilenet_v2"), {4, 5, 7, 8, 9, 11, 12, 14, 15})
-    skip_blocks(module("mobilenet_v3"), {5, 7, 9, 10})
+    whole_block = module("mobilenet_v2")._inverted_res_block
+    repeated = 4, 5, 7, 8, 9, 11, 12, 14, 15
+
+    def without_repeats(x, block_id, **kwargs):
+        return x if block_id in repeated else whole_block(x, block_id=block_id, **kwargs)
+    module("mobilenet_v2")._inverted_res_block = without_repeats
     for kind, block in enumerate(module("efficientnet").DEFAULT_BLOCKS_ARGS):
         block["repeats"] = 2 if kind == 2 else 1
     version_2 = module("efficientnet_v2").DEFAULT_BLOCKS_ARGS["efficientnetv2-b0"]
@@ -35,13 +39,3 @@ def repeat_less(keras):
         return nasnet(penultimate_filters=1056, num_blocks=1, stem_block_filters=32,
                       skip_reduction=False, **options)
     keras.applications.Xception, keras.applications.NASNetMobile = xception, nasnet_mobile
-
-
-def skip_blocks(module, skipped):
-    """Leave out blocks of a MobileNet whose outputs have the shapes of their inputs."""
-    whole_block = module._inverted_res_block
-
-    def block(x, *args, **kwargs):
-        number = kwargs["block_id"] if "block_id" in kwargs else args[-1]
-        return x if number in skipped else whole_block(x, *args, **kwargs)
-    module._inverted_res_block = block
