@@ -178,6 +178,18 @@ def _check_arguments(input_shape, input_tensor, out_filters, activation, dropout
     _resolve_activation(activation, out_filters)
     check_range('dropout', dropout, 0, 1)
 
+# %% ../../nbs/models/builder.md #0df86971
+_NEW_NAMES = dict(
+    dropout_rate='it is dropout= now',
+    im_size='it is input_shape=(height, width, 3) now',
+    pool_mode='there is no choice any more; global_pool_2D_with_bottleneck has mode=',
+)
+
+def _refuse(unknown):
+    "Raise TypeError for the first of a dict of arguments that a function does not have"
+    for name, value in unknown.items():
+        raise TypeError(f"{name}={value!r}: {_NEW_NAMES.get(name, 'there is no such argument')}")
+
 # %% ../../nbs/models/builder.md #785582af
 def _nested_model(function, tensors, name):
     """Apply a function of a list of symbolic tensors as a nested model; its inputs are the tensors
@@ -189,7 +201,7 @@ def _nested_model(function, tensors, name):
     model = keras.Model(unwrap_single([starts[i] for i in used]), result, name=name)
     return model(unwrap_single([tensors[i] for i in used]))
 
-# %% ../../nbs/models/builder.md #c8c96990
+# %% ../../nbs/models/builder.md #baa47e92
 def _build_segmentation_model(
     decoder,
     backbone,
@@ -219,6 +231,8 @@ def _build_segmentation_model(
         A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch,
         height, width, out_filters)`.
     """
+    if input_tensor is None and hasattr(input_shape, '_keras_history'):
+        input_tensor = input_shape
     _check_arguments(input_shape, input_tensor, out_filters, activation, dropout)
     shape = tuple(input_shape if input_tensor is None else input_tensor.shape[1:])
     image = keras.Input(shape, name='image')
