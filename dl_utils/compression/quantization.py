@@ -408,7 +408,7 @@ def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
             ' leaves a kind of layer as it is'
         )
 
-# %% ../../nbs/compression/quantization.md #e3ed5bb9
+# %% ../../nbs/compression/quantization.md #b1b730d9
 class Quantize:
     """Make a model of tf_keras quantization-aware.
 
@@ -512,9 +512,9 @@ class Quantize:
             for layer in select_layers(model, layers_or_name, 'exclude')
         }
         _warn_of_losses(model)
-        # a layer that is not to be quantized stays as it is
-        unquantized = {k for k, config in self.configs.items() if type(config) is NoOpQuantizeConfig}
-        prepared = prepare(model, {k: self.rules[k] for k in self.rules.keys() - unquantized})
+        is_unquantized = lambda kind: type(self.configs.get(kind)) is NoOpQuantizeConfig
+        rules = {kind: rule for kind, rule in self.rules.items() if not is_unquantized(kind)}
+        prepared = prepare(model, rules)
         self._check_names(model, prepared)
         exclude = [
             name for name, old in _source_layers(prepared).items() if id(old) in excluded_ids

@@ -178,17 +178,18 @@ def _check_arguments(input_shape, input_tensor, out_filters, activation, dropout
     _resolve_activation(activation, out_filters)
     check_range('dropout', dropout, 0, 1)
 
-# %% ../../nbs/models/builder.md #0df86971
-_NEW_NAMES = dict(
-    dropout_rate='it is dropout= now',
-    im_size='it is input_shape=(height, width, 3) now',
-    pool_mode='there is no choice any more; global_pool_2D_with_bottleneck has mode=',
+# %% ../../nbs/models/builder.md #de9d8c0e
+_REPLACEMENTS = dict(
+    dropout_rate='; use dropout=',
+    im_size='; use input_shape=(height, width, 3)',
+    pool_mode='; global_pool_2D_with_bottleneck and global_pool_conv2D have mode=',
 )
 
 def _refuse(unknown):
     "Raise TypeError for the first of a dict of arguments that a function does not have"
     for name, value in unknown.items():
-        raise TypeError(f"{name}={value!r}: {_NEW_NAMES.get(name, 'there is no such argument')}")
+        replacement = _REPLACEMENTS.get(name, '')
+        raise TypeError(f'{name}={value!r}: there is no such argument{replacement}')
 
 # %% ../../nbs/models/builder.md #785582af
 def _nested_model(function, tensors, name):

@@ -18,7 +18,7 @@ def keep(image, mask): return dict(image=image, mask=mask)
 # transforms stood second, batch_size third
 make_shapes_dataset("shapes", n=2, size=(32, 32))
 for old in (keep,), (keep, 2), (None, 2):
-    with pytest.raises(TypeError, match="pass them by name: SegDataLoader.path, transforms="):
+    with pytest.raises(TypeError, match="by name: SegDataLoader.path, transforms="):
         SegDataLoader("shapes", *old)
 with pytest.raises(ValueError, match="pass num_classes=4"):
     SegDataLoader("shapes", transforms=keep, batch_size=2)
