@@ -32,13 +32,14 @@ from .augmentation import _SeededTransforms, _write_float
 from .prefetch import _check_picklable, _make_cache, _reset_after_fork
 from .batches import _check_same_size, _Plan, _prefetch_batches, _Source
 
-# %% ../../nbs/data/loader.md #90ca6d30
+# %% ../../nbs/data/loader.md #b97afa6e
 def _check_order(num_classes, transforms):
     "The earlier module had no `num_classes`, and took transforms second and batch_size third"
     if callable(num_classes) or isinstance(transforms, int):
         raise TypeError(
             f'num_classes={num_classes!r}, transforms={transforms!r}: num_classes is the second'
-            ' argument; pass the others by name: SegDataLoader(path, transforms=..., batch_size=...)'
+            ' argument, so pass the others by name:'
+            ' SegDataLoader(path, transforms=..., batch_size=...)'
         )
 
 def _check_arguments(loader):

@@ -89,7 +89,8 @@ for name, content in files.items():
     history = KerasHistory.load(f"{name}.yaml")
     assert history.history == losses
     assert history.epochs == ([0, 1] if name in ("plain", "history") else [3, 4])
-for wrong in "just: text", "text", "- 1", "", "loss: 5", "history: 5":
+python = "!!python/object/apply:os.getcwd []"
+for wrong in "just: text", "text", "- 1", "", "loss: 5", "history: 5", python:
     Path("wrong.yaml").write_text(wrong)
     with pytest.raises(ValueError, match="'wrong.yaml' is no history"):
         KerasHistory.load("wrong.yaml")
