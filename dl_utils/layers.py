@@ -95,7 +95,7 @@ def resize_axis(x, axis, size, interpolation='nearest'):
     before, after = ops.take(x, low, axis=axis), ops.take(x, high, axis=axis)
     return before + ops.cast(share, x.dtype) * (after - before)
 
-# %% ../nbs/layers.md #bd7ce1d8
+# %% ../nbs/layers.md #f8b38f33
 @register
 class Resizing2DLike(_Like):
     """Resize `x` to the height and width of `like`.
@@ -106,9 +106,17 @@ class Resizing2DLike(_Like):
     Called on `[x, like]`, `(batch, height, width, channels)` both; gives the height and width of
     `like` with the channels of `x`.
     Unlike `keras.layers.Resizing` it takes sizes that are known only when the image arrives.
+
+    Raises:
+        TypeError: `interpolation` is a map.
+        ValueError: there is no such interpolation.
     """
     def __init__(self, interpolation='nearest', **kwargs):
         super().__init__(**kwargs)
+        if hasattr(interpolation, 'shape'):  # of the earlier module: Resizing2DLike(like)(x)
+            raise TypeError(
+                'Resizing2DLike holds no map; call it on both: Resizing2DLike()([x, like])'
+            )
         self.interpolation = check_choice('interpolation', interpolation, _INTERPOLATIONS)
 
     def match(self, x, height, width):

@@ -233,14 +233,14 @@ def _best_threshold(tp, fp, fn, thresholds, beta=1):
     high = ops.max(ops.where(plateau, thresholds, -1.))
     return best, ops.where(best > 0, (low + high) / 2, 0.)
 
-# %% ../nbs/metrics.md #8b921fbe
+# %% ../nbs/metrics.md #524282e5
 @register
 class MaxFscore(_ValueCheckMixin, _DictResultMixin, keras.metrics.AUC):
     """The largest F-measure over all thresholds, and the threshold where it is reached.
 
     Args:
         mode: `'F'`: the measure; `'TH'`: the threshold; `'F+TH'`: a dict of both, which logs show
-            as `F1` and `TH`.
+            as `F1` and `TH`. Small letters mean the same.
         beta: weight of recall against precision, > 0; it names the measure: `F1`, `F0.5`.
         num_thresholds: how fine the thresholds are, from 2 on; each interval is split into 64, so
             that those of 200 differ by 0.0002 at most.
@@ -263,7 +263,8 @@ class MaxFscore(_ValueCheckMixin, _DictResultMixin, keras.metrics.AUC):
     def __init__(
         self, mode='F+TH', beta=1, num_thresholds=200, name=None, class_id=None, dtype=None
     ):
-        self.mode = check_choice('mode', mode, ('F', 'TH', 'F+TH'))
+        modes = 'F', 'TH', 'F+TH', 'f', 'th', 'f+th'
+        self.mode = mode = check_choice('mode', mode, modes).upper()
         self.beta = float(check_above('beta', beta, 0))
         self.class_id = class_id if class_id is None else check_int('class_id', class_id, None)
         self.prefix, measure = name, f'F{beta:g}'

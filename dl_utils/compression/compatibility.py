@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['test_aplications', 'test_applications', 'prune_applications']
 
-# %% ../../nbs/compression/compatibility.md #3a27acc7
+# %% ../../nbs/compression/compatibility.md #fda209a7
 import gc
+import inspect
 import json
 import os
 import re
@@ -200,13 +201,14 @@ def _classify_error(text):
         if re.search(pattern, text): return name
     return text.strip().splitlines()[-1][:80] if text.strip() else 'died'
 
-# %% ../../nbs/compression/compatibility.md #e4aed47a
+# %% ../../nbs/compression/compatibility.md #20587b7c
 def test_applications(applications=None, include_top=False, size=96, path=None, show=True):
     """Quantize, train, save, reload and convert models of Keras Applications, each in processes of
     its own.
 
     Args:
-        applications: names or constructors, one or several; None for all of tf_keras.
+        applications: names or constructors, one or several, or a module of constructors; None for
+            all of tf_keras.
         include_top: with the classifier.
         size: height and width of the images.
         path: of a file of JSON lines that keeps the results; applications with a result there are
@@ -259,11 +261,18 @@ class _ApplicationsTable(list):
             )
         return markdown_table([head, *([row['name'], *cells(row), row['problem']] for row in self)])
 
-# %% ../../nbs/compression/compatibility.md #eb25c6c5
+# %% ../../nbs/compression/compatibility.md #4214304d
 def _names(applications):
     "Names of the constructors that a user means"
     all_names = [maker.__name__ for maker in get_keras_application_model_constructor_list()]
     if applications is None: return all_names
+    if inspect.ismodule(applications):
+        constructors = get_keras_application_model_constructor_list(applications)
+        if not constructors:
+            raise ValueError(
+                f'applications={applications.__name__}: no constructor of a model is in this module'
+            )
+        applications = constructors
     if isinstance(applications, str) or callable(applications): applications = [applications]
     names = [getattr(name, '__name__', str(name)) for name in applications]
     unknown = [name for name in names if name not in all_names]

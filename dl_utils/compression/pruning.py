@@ -282,7 +282,7 @@ def _schedule(schedule_or_number):
     except ValueError as error:
         raise ValueError(f'{error}, or a schedule as ConstantSparsity or PolynomialDecay') from None
 
-# %% ../../nbs/compression/pruning.md #417079b5
+# %% ../../nbs/compression/pruning.md #3d5e57b8
 def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=None, **kwargs):
     """Wrap all layers that can be pruned, so that they become sparse in training.
 
@@ -300,7 +300,7 @@ def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=
 
     Returns:
         A model compiled as `to_prune`, with the same weights, names and nested models. A layer or
-        a list of layers, if `to_prune` is one.
+        a list of layers, if `to_prune` is one; layers without a kernel stay as they are.
 
     Raises:
         TypeError: it is no model that can be read.
@@ -311,7 +311,7 @@ def prune_low_magnitude(to_prune, pruning_schedule=.5, *, exclude=(), per_layer=
         return [prune_low_magnitude(layer, pruning_schedule, **options) for layer in to_prune]
     default = dict(kwargs, pruning_schedule=_schedule(pruning_schedule))
     if isinstance(to_prune, keras.layers.Layer) and not isinstance(to_prune, keras.Model):
-        return PrunedLayer(to_prune, **default)
+        return PrunedLayer(to_prune, **default) if kernels_of(to_prune) else to_prune
     return wrap_kernels(to_prune, PrunedLayer, default, exclude, per_layer)
 
 # %% ../../nbs/compression/pruning.md #bab20a13
@@ -485,7 +485,7 @@ def kernels_in(model):
             mask = np.asarray(masks[id(weight)]) if id(weight) in masks else 1
             yield layer, name, np.asarray(weight) * mask
 
-# %% ../../nbs/compression/pruning.md #1ee142ee
+# %% ../../nbs/compression/pruning.md #d7ae1c6c
 def unprune(model):
     """Remove the wrappers of a pruned model.
 
@@ -496,16 +496,10 @@ def unprune(model):
     Returns:
         A model without wrappers, compiled as `model`, with the same weights, 0 where masks hide
         them, and the same nested models. You can save it, and load it without
-        tensorflow-model-optimization.
-
-    Raises:
-        ValueError: nothing is pruned in it.
+        tensorflow-model-optimization. The model itself, if nothing is pruned in it.
     """
     is_pruned = lambda layer: isinstance(layer, _stock.PruneLowMagnitude)
-    if not any(map(is_pruned, get_all_layers(model))):
-        raise ValueError(
-            f'{model.name} is not pruned: prune_low_magnitude(model) makes a model that is'
-        )
+    if not any(map(is_pruned, get_all_layers(model))): return model
     new = exchange_layers(
         model, lambda layer: _copy_layer(layer.layer) if is_pruned(layer) else None
     )

@@ -408,7 +408,7 @@ def _check_same_outputs(model, prepared, tolerance=1e-4, images=None):
             ' leaves a kind of layer as it is'
         )
 
-# %% ../../nbs/compression/quantization.md #1a9399f1
+# %% ../../nbs/compression/quantization.md #b1b730d9
 class Quantize:
     """Make a model of tf_keras quantization-aware.
 
@@ -418,7 +418,8 @@ class Quantize:
         num_bits: of kernels, 2 to 16. (Files have 8; less is for research.)
         output_bits: of outputs.
         configs: dict from name or class name of a layer of the prepared model (`report()` lists
-            them) to a `QuantizeConfig` of tensorflow-model-optimization.
+            them) to a `QuantizeConfig` of tensorflow-model-optimization. No rule replaces layers of
+            a class with a `NoOpQuantizeConfig`.
         rules: dict from class name to a rule as in
             [preparation](quantizers.md#preparation-rules), in addition to those.
         keep_zeros: whether weights that are 0 stay 0, as those of a [pruned](pruning.md) model
@@ -511,7 +512,9 @@ class Quantize:
             for layer in select_layers(model, layers_or_name, 'exclude')
         }
         _warn_of_losses(model)
-        prepared = prepare(model, self.rules)
+        is_unquantized = lambda kind: type(self.configs.get(kind)) is NoOpQuantizeConfig
+        rules = {kind: rule for kind, rule in self.rules.items() if not is_unquantized(kind)}
+        prepared = prepare(model, rules)
         self._check_names(model, prepared)
         exclude = [
             name for name, old in _source_layers(prepared).items() if id(old) in excluded_ids

@@ -24,7 +24,7 @@ from ..utils import check_choice, check_range
 # %% ../../nbs/compression/quantizers.md #1bbbeabd
 tfmot = import_optional('tensorflow_model_optimization', 'quantization').quantization.keras
 
-# %% ../../nbs/compression/quantizers.md #a35c8260
+# %% ../../nbs/compression/quantizers.md #198d33dd
 BITS = range(2, 17)
 _calibrating = threading.local()
 
@@ -37,7 +37,7 @@ def _minmax_calibration():
     finally: _calibrating.now = False
 
 @register
-class RangeQuantizer(tfmot.quantizers.Quantizer):
+class RangeQuantizer(tfmot.quantizers.MovingAverageQuantizer):
     """Quantizes to `2 ** num_bits` values between moving averages of the smallest and the largest
     one.
 
@@ -47,7 +47,8 @@ class RangeQuantizer(tfmot.quantizers.Quantizer):
         margin: by how many steps the range is wider at each end, in [0, 4).
     """
     def __init__(self, num_bits=8, decay=.99, margin=0.):
-        self.num_bits = check_choice('num_bits', num_bits, BITS)
+        check_choice('num_bits', num_bits, BITS)
+        super().__init__(num_bits, per_axis=False, symmetric=False, narrow_range=False)
         self.decay = check_range('decay', decay, 0, 1)
         self.margin = check_range('margin', margin, 0, 4)
 

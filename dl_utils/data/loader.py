@@ -32,7 +32,16 @@ from .augmentation import _SeededTransforms, _write_float
 from .prefetch import _check_picklable, _make_cache, _reset_after_fork
 from .batches import _check_same_size, _Plan, _prefetch_batches, _Source
 
-# %% ../../nbs/data/loader.md #229dde2f
+# %% ../../nbs/data/loader.md #b97afa6e
+def _check_order(num_classes, transforms):
+    "The earlier module had no `num_classes`, and took transforms second and batch_size third"
+    if callable(num_classes) or isinstance(transforms, int):
+        raise TypeError(
+            f'num_classes={num_classes!r}, transforms={transforms!r}: num_classes is the second'
+            ' argument, so pass the others by name:'
+            ' SegDataLoader(path, transforms=..., batch_size=...)'
+        )
+
 def _check_arguments(loader):
     check_int('batch_size', loader.batch_size)
     check_range('epoch_multiplier', loader.epoch_multiplier, 1e-6, 1e6)
@@ -111,7 +120,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #dbeee4a9
+# %% ../../nbs/data/loader.md #083b8780
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -172,7 +181,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
         DataProblem: files don't fit: missing, unpaired, unreadable, of different sizes, with values
             outside the classes. It is a ValueError (and a FileNotFoundError or PermissionError
             where that is the reason).
-        TypeError: `transforms` can't be called, or sent to a process.
+        TypeError: `transforms` can't be called, or sent to a process; or the second and third
+            argument are in the order of the earlier module.
         ValueError: an argument is out of range, or contradicts the files.
     """
     _warned_of_randomness = False
@@ -204,6 +214,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
         processes=False,
     ):
         super().__init__()
+        _check_order(num_classes, transforms)
         self.path = Path(path)
         self.batch_size, self.shuffle, self.epoch_multiplier = batch_size, shuffle, epoch_multiplier
         self.drop_incomplete_batch, self.target = drop_incomplete_batch, target

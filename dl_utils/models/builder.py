@@ -178,6 +178,19 @@ def _check_arguments(input_shape, input_tensor, out_filters, activation, dropout
     _resolve_activation(activation, out_filters)
     check_range('dropout', dropout, 0, 1)
 
+# %% ../../nbs/models/builder.md #de9d8c0e
+_REPLACEMENTS = dict(
+    dropout_rate='; use dropout=',
+    im_size='; use input_shape=(height, width, 3)',
+    pool_mode='; global_pool_2D_with_bottleneck and global_pool_conv2D have mode=',
+)
+
+def _refuse(unknown):
+    "Raise TypeError for the first of a dict of arguments that a function does not have"
+    for name, value in unknown.items():
+        replacement = _REPLACEMENTS.get(name, '')
+        raise TypeError(f'{name}={value!r}: there is no such argument{replacement}')
+
 # %% ../../nbs/models/builder.md #785582af
 def _nested_model(function, tensors, name):
     """Apply a function of a list of symbolic tensors as a nested model; its inputs are the tensors
@@ -189,7 +202,7 @@ def _nested_model(function, tensors, name):
     model = keras.Model(unwrap_single([starts[i] for i in used]), result, name=name)
     return model(unwrap_single([tensors[i] for i in used]))
 
-# %% ../../nbs/models/builder.md #c8c96990
+# %% ../../nbs/models/builder.md #baa47e92
 def _build_segmentation_model(
     decoder,
     backbone,
@@ -219,6 +232,8 @@ def _build_segmentation_model(
         A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch,
         height, width, out_filters)`.
     """
+    if input_tensor is None and hasattr(input_shape, '_keras_history'):
+        input_tensor = input_shape
     _check_arguments(input_shape, input_tensor, out_filters, activation, dropout)
     shape = tuple(input_shape if input_tensor is None else input_tensor.shape[1:])
     image = keras.Input(shape, name='image')

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['Deeplabv3Plus']
 
-# %% ../../nbs/models/deeplab.md #898bfe18
+# %% ../../nbs/models/deeplab.md #932ba3e8
 from ..utils import check_choice, check_int
 from ..keras_module import keras
-from .builder import _build_segmentation_model
+from .builder import _build_segmentation_model, _refuse
 from ..layers import check_dilation_rates, conv_bn, resize_like, Resizing2DLike
 from ..layers import spatial_pyramid_pooling
 
@@ -36,7 +36,7 @@ def _deeplab_decoder(x, fine, filters=256, fine_filters=48, separable=True, exac
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #7ad41729
+# %% ../../nbs/models/deeplab.md #b7b97f2a
 def Deeplabv3Plus(
     backbone,
     input_shape=(256, 256, 3),
@@ -55,13 +55,15 @@ def Deeplabv3Plus(
     use_submodels=False,
     input_tensor=None,
     name='deeplabv3plus',
+    **unknown
 ):
     """Build a DeepLabV3+ on a backbone ([Chen et al., 2018](https://arxiv.org/abs/1802.02611)).
 
     Args:
         backbone: constructor of Keras Applications, its name, or a built model; layers that
             dilation changes are copied.
-        input_shape: `(height, width, 3)`; any size; None for an unknown height or width.
+        input_shape: `(height, width, 3)`; any size; None for an unknown height or width. Or an
+            `input_tensor`.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
             (logits), or 'argmax': the class of each pixel, int32 `(batch, height, width)`, for
@@ -87,6 +89,7 @@ def Deeplabv3Plus(
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
             instead of `input_shape`.
         name: of the model.
+        unknown: refused; the error says the new name of an argument that was renamed.
 
     Returns:
         A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
@@ -96,6 +99,7 @@ def Deeplabv3Plus(
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
             weights are not available.
     """
+    _refuse(unknown)
     check_choice('output_stride', output_stride, (4, 8, 16, 32))
     check_choice('decoder_stride', decoder_stride, (None, 1, 2, 4, 8, 16, 32))
     for argument, value in ('filters', filters), ('decoder_filters', decoder_filters):

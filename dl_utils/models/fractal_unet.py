@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['make_fractal_unet']
 
-# %% ../../nbs/models/fractal_unet.md #6b6b7c7a
+# %% ../../nbs/models/fractal_unet.md #23fde13d
 from ..utils import check_int, check_range
 from ..plotting import close_figure
 from ..keras_module import keras
-from .builder import _build_segmentation_model
+from .builder import _build_segmentation_model, _refuse
 from ..layers import conv_bn, global_pool_2D_with_bottleneck, res_block, Resizing2DLike
 
 # %% ../../nbs/models/fractal_unet.md #0557dae2
@@ -127,7 +127,7 @@ def _fractal_decoder(
         )
     return results[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #262b3587
+# %% ../../nbs/models/fractal_unet.md #2bef352a
 def make_fractal_unet(
     backbone,
     input_shape=(256, 256, 3),
@@ -143,12 +143,14 @@ def make_fractal_unet(
     use_submodels=False,
     input_tensor=None,
     name='fractal_unet',
+    **unknown
 ):
     """Build a Fractal-UNet on a backbone.
 
     Args:
         backbone: constructor of Keras Applications, its name, or a built model.
-        input_shape: `(height, width, 3)`; any size; None for an unknown height or width.
+        input_shape: `(height, width, 3)`; any size; None for an unknown height or width. Or an
+            `input_tensor`.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
             (logits), or 'argmax': the class of each pixel, int32 `(batch, height, width)`, for
@@ -167,6 +169,7 @@ def make_fractal_unet(
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
             instead of `input_shape`.
         name: of the model.
+        unknown: refused; the error says the new name of an argument that was renamed.
 
     Returns:
         A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
@@ -176,6 +179,7 @@ def make_fractal_unet(
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
             weights are not available.
     """
+    _refuse(unknown)
     for argument, value in ('filters', filters), ('latent_filters', latent_filters):
         check_int(argument, value)
     check_range('inner_dropout', inner_dropout, 0, 1)

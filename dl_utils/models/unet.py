@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['UNet']
 
-# %% ../../nbs/models/unet.md #116891f3
+# %% ../../nbs/models/unet.md #21b97d13
 from ..utils import check_int
 from ..keras_module import keras
-from .builder import _build_segmentation_model
+from .builder import _build_segmentation_model, _refuse
 from ..layers import conv_bn, Resizing2DLike
 
 # %% ../../nbs/models/unet.md #baccfc9c
@@ -73,7 +73,7 @@ def _unet_decoder(maps, filters=None, resize=False):
         x = _up_block(x, maps.get(stride), n_filters, f'decoder{stride}', resize)
     return x
 
-# %% ../../nbs/models/unet.md #0673dc04
+# %% ../../nbs/models/unet.md #340f4bbd
 def UNet(
     backbone,
     input_shape=(256, 256, 3),
@@ -87,13 +87,15 @@ def UNet(
     use_submodels=False,
     input_tensor=None,
     name='unet',
+    **unknown
 ):
     """Build a U-Net on a backbone ([Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)).
 
     Args:
         backbone: constructor of Keras Applications (`functools.partial(MobileNetV2, alpha=.5)`
             too), its name, or a built model.
-        input_shape: `(height, width, 3)`; any size; None for an unknown height or width.
+        input_shape: `(height, width, 3)`; any size; None for an unknown height or width. Or an
+            `input_tensor`.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
             (logits), or 'argmax': the class of each pixel, int32 `(batch, height, width)`, for
@@ -111,6 +113,7 @@ def UNet(
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
             instead of `input_shape`.
         name: of the model.
+        unknown: refused; the error says the new name of an argument that was renamed.
 
     Returns:
         A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
@@ -120,6 +123,7 @@ def UNet(
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
             weights are not available.
     """
+    _refuse(unknown)
     _check_filters(filters)
     return _build_segmentation_model(
         lambda image, maps, exact: (_unet_decoder(maps, filters, not exact), 1),

@@ -79,14 +79,14 @@ def _unfreeze(model, batchnorm='train'):
         for layer in frozen: layer.trainable = False
     return len(model.trainable_weights) - n_before
 
-# %% ../../nbs/training/finetune.md #3e229e3e
+# %% ../../nbs/training/finetune.md #9ed043f9
 class AutoFinetune(_StrictEarlyStopping):
     """Two-stage training: when early stopping fires for the first time, everything is unfrozen; the
     second time ends training.
 
     Args:
-        lr_on_finetune: learning rate of the second stage: a number, or `'same'` for the initial
-            one of the first stage.
+        lr_on_finetune: learning rate of the second stage: a number, or `'same'` (or None) for the
+            initial one of the first stage.
         stop_on_lr_less_than: a learning rate below this ends a stage, too.
         do_on_restart: None, or a function without arguments, called when the second stage begins,
             such as `warmup.restart`.
@@ -113,6 +113,7 @@ class AutoFinetune(_StrictEarlyStopping):
         **kwargs
     ):
         super().__init__(**kwargs)
+        if lr_on_finetune is None: lr_on_finetune = 'same'
         if lr_on_finetune != 'same':
             check_above('lr_on_finetune', lr_on_finetune, stop_on_lr_less_than)
         if do_on_restart is not None and not callable(do_on_restart):

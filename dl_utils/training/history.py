@@ -216,10 +216,10 @@ def save(self, path):
     with atomic_write(path) as file: file.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
-# %% ../../nbs/training/history.md #e5c386d5
+# %% ../../nbs/training/history.md #80cd5c2a
 @patch_to(KerasHistory, static_method=True)
 def load(path):
-    """Read a file of `save`.
+    """Read a file of `save`, or another YAML file of lists by name, such as `History.history`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -227,12 +227,13 @@ def load(path):
     """
     import yaml
     try:
-        content = yaml.safe_load(Path(path).read_text())
-        return KerasHistory(content['history'], content['epochs'])
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        content = dict(yaml.safe_load(Path(path).read_text()))
+        epochs = content.pop('epochs', content.pop('epoch', None))
+        return KerasHistory(dict(content.get('history', content)), epochs)
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{str(path)!r} is no history: a file by KerasHistory.save is expected, with 'epochs'"
-            f" and 'history' ({error})"
+            f" and 'history', or one of lists of numbers by name ({error})"
         ) from None
 
 # %% ../../nbs/training/history.md #35764854

@@ -204,7 +204,7 @@ def soft_exit():
     if in_notebook(): raise TrainingStopped('training was stopped by a signal')
     sys.exit(0)
 
-# %% ../../nbs/training/signals.md #ba71eeb6
+# %% ../../nbs/training/signals.md #f7fa8d7e
 _BEGIN_EVENTS = 'on_train_begin', 'on_test_begin', 'on_predict_begin'
 _END_EVENTS = 'on_train_end', 'on_test_end', 'on_predict_end'
 
@@ -213,8 +213,8 @@ class DoOnKill(keras.callbacks.Callback):
 
     Args:
         stop_on: the event, any `on_..._begin` or `on_..._end` of a callback, or several.
-        exit_func: a function without arguments to call then. If it returns, training continues,
-            and waits for the next signal.
+        exit_func: a function without arguments, or of this callback, to call then. If it returns,
+            training continues, and waits for the next signal.
         stop_signals: the signals, by name or number.
 
     It catches signals while `fit`, `evaluate` or `predict` runs. The previous handlers are restored
@@ -225,24 +225,31 @@ class DoOnKill(keras.callbacks.Callback):
 
     Raises:
         RuntimeError: `fit` was called outside of the main thread.
-        ValueError: there is no such event or signal, or `exit_func` can't be called without
-            arguments.
+        ValueError: there is no such event or signal, or `exit_func` takes other arguments.
     """
     def __init__(self, stop_on='on_train_end', exit_func=soft_exit, stop_signals=(signal.SIGTERM,)):
         super().__init__()
         self.stop_on, self.stop_signals = _check_events(stop_on), _check_signals(stop_signals)
         self.exit_func, self._subscription, self._phase = exit_func, None, None
-        try:
-            inspect.signature(exit_func).bind()
-        except ValueError:
-            pass  # a function of C without a signature
-        except TypeError:
-            raise ValueError(
-                f'exit_func={exit_func!r}: a function that is called without arguments is expected'
-            ) from None
+        self._exit_arguments = self._arguments_of(exit_func)
         # Keras skips events that a callback doesn't define, so they cost nothing
         for event in {*_BEGIN_EVENTS, *_END_EVENTS, *self.stop_on}:
             setattr(self, event, functools.partial(self._on_event, event))
+
+    def _arguments_of(self, exit_func):
+        "None, or this callback, as the function takes them"
+        for arguments in (), (self,):
+            try:
+                inspect.signature(exit_func).bind(*arguments)
+            except ValueError:
+                pass  # a function of C without a signature
+            except TypeError:
+                continue
+            return arguments
+        raise ValueError(
+            f'exit_func={exit_func!r}: a function that is called without arguments, or with the'
+            ' callback, is expected'
+        )
 
     def _on_event(self, event, *args, **kwargs):
         phase = event.split('_')[1]
@@ -252,7 +259,7 @@ class DoOnKill(keras.callbacks.Callback):
             self._subscription.release(keep_request=True)
         if event not in self.stop_on or not _stop_requested(self.stop_signals): return
         for signum in self.stop_signals: _requests.pop(signum, None)
-        self.exit_func()
+        self.exit_func(*self._exit_arguments)
         _install_handlers()
 
     def _subscribe(self, phase):
