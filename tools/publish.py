@@ -17,10 +17,9 @@ import tomllib
 from pathlib import Path
 
 import notebooks
-from notebooks import PUBLISH, ROOT
 
 PACKAGED = "dl_utils", "pyproject.toml", "README.md", "LICENSE"
-SMOKE_TEST = ROOT / "tests/programs/installed_package.py"
+SMOKE_TEST = Path(__file__).parent.parent / "tests/programs/installed_package.py"
 
 
 def run(*command, **options):
@@ -29,7 +28,7 @@ def run(*command, **options):
 
 def git(*arguments, **options):
     """What a git command prints."""
-    command = ["git", "-C", ROOT, *arguments]
+    command = ["git", "-C", notebooks.ROOT, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, **options).stdout
 
 
@@ -42,7 +41,7 @@ def new_environment(folder, *packages):
 
 
 def check_tag(tag):
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project"]["version"]
     if tag and tag != f"v{version}":
         sys.exit(f"TAG={tag!r}: pyproject.toml has the version {version}, so its tag is v{version}")
 
@@ -50,7 +49,7 @@ def check_tag(tag):
 def dist(folder="dist"):
     """Sdist and wheel of what is committed, installed and tried in an environment of its own."""
     check_tag(os.environ.get("TAG"))
-    folder = ROOT / folder
+    folder = notebooks.ROOT / folder
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="dist-") as tmp:
         tmp = Path(tmp)
@@ -65,17 +64,17 @@ def dist(folder="dist"):
         run(python, "-m", "pip", "check")
         run(python, "-I", SMOKE_TEST, cwd=tmp, env=notebooks.clean_env(tmp))
     for path in sorted(folder.iterdir()):
-        print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:.0f} kB")
+        print(f"{os.path.relpath(path)}  {path.stat().st_size / 1000:.0f} kB")
 
 
 def colab():
     """One commit without a parent, that holds the notebooks and nothing else, takes the place of
     the branch."""
-    made, branch = notebooks.BUILD / "colab", PUBLISH["colab_branch"]
-    if branch == PUBLISH["branch"]:
+    made, branch = notebooks.BUILD / "colab", notebooks.PUBLISH["colab_branch"]
+    if branch == notebooks.PUBLISH["branch"]:
         sys.exit(f"settings.ini: colab_branch={branch!r} is the branch of the sources; name another")
     if not any(made.rglob("*.ipynb")):
-        sys.exit(f"{made.relative_to(ROOT)}/ has no notebooks; `make colab` writes them")
+        sys.exit(f"{made.relative_to(notebooks.ROOT)}/ has no notebooks; `make colab` writes them")
     name, email, source = git("log", "-1", "--format=%an%n%ae%n%h", text=True).splitlines()
     with tempfile.TemporaryDirectory() as tmp:
         env = os.environ | {"GIT_INDEX_FILE": f"{tmp}/index"}
@@ -88,8 +87,9 @@ def colab():
         message = f"Notebooks of {source}"
         commit = git("commit-tree", tree, "-m", message, env=env, text=True).strip()
     remote = os.environ.get("REMOTE") or "origin"
-    push = ["git", "-C", ROOT, "push", "--force", remote, f"{commit}:refs/heads/{branch}"]
-    sys.exit(subprocess.run(push).returncode)  # no traceback, for it would show the address
+    push = ["git", "push", "--force", remote, f"{commit}:refs/heads/{branch}"]
+    # no traceback, for it would show the address
+    sys.exit(subprocess.run(push, cwd=notebooks.ROOT).returncode)
 
 
 if __name__ == "__main__":
