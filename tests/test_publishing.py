@@ -161,7 +161,7 @@ def test_what_cannot_be_published_is_refused(workshop, repository, monkeypatch):
     monkeypatch.setenv("REMOTE", "nowhere.git")
     assert publish_colab(workshop.root, "index.ipynb") not in (0, None)
     monkeypatch.setattr(notebooks, "PUBLISH", {"branch": "main", "colab_branch": "main"})
-    assert "is the branch of the sources" in publish_colab(workshop.root)
+    assert "has the sources" in publish_colab(workshop.root)
 
 
 def test_a_tag_must_fit_the_version():

@@ -72,9 +72,9 @@ def colab():
     the branch."""
     made, branch = notebooks.BUILD / "colab", notebooks.PUBLISH["colab_branch"]
     if branch == notebooks.PUBLISH["branch"]:
-        sys.exit(f"settings.ini: colab_branch={branch!r} is the branch of the sources; name another")
+        sys.exit(f"settings.ini: colab_branch={branch!r} has the sources; name another branch")
     if not any(made.rglob("*.ipynb")):
-        sys.exit(f"{made.relative_to(notebooks.ROOT)}/ has no notebooks; `make colab` writes them")
+        sys.exit(f"{os.path.relpath(made)}/ has no notebooks; `make colab` writes them")
     name, email, source = git("log", "-1", "--format=%an%n%ae%n%h", text=True).splitlines()
     with tempfile.TemporaryDirectory() as tmp:
         env = os.environ | {"GIT_INDEX_FILE": f"{tmp}/index"}
