@@ -312,7 +312,8 @@ def package_bytes(lib):
 
 def fingerprint(md):
     """What an executed copy depends on: the notebook and the package."""
-    return hashlib.sha1(md.read_bytes() + package_bytes(LIB)).hexdigest()
+    text = with_addresses(md.read_text(encoding="utf-8"))
+    return hashlib.sha1(text.encode() + package_bytes(LIB)).hexdigest()
 
 
 def result_path(kind, md, flavour):
