@@ -127,8 +127,7 @@ def test_every_package_of_an_extra_is_tried():
 
 
 def test_remedies_name_the_packages_of_the_extras():
-    """PyPI's dl_utils is another project, so the messages name packages; they must be those of
-    pyproject.toml."""
+    """They work however the library was installed; the packages must be those of pyproject.toml."""
     from dl_utils.keras_module import _INSTALL
     for_development = "docs", "dev", "tutorials"
     assert {extra: list(packages.values()) for extra, packages in _INSTALL.items()} == {
