@@ -19,6 +19,13 @@ def test_import_costs_nothing(program):
     program("heavy_imports", cold=True)
 
 
+@pytest.mark.slow
+def test_import_takes_hardly_longer_than_that_of_keras(program):
+    ratios = [float(program("import_time", "dl_utils.keras_utils", cold=True))
+              / float(program("import_time", "keras", cold=True)) for _ in range(3)]
+    assert sorted(ratios)[1] < 1.3, ratios
+
+
 def test_wheel(tmp_path):
     copy = tmp_path / "copy"  # setuptools leaves its own files where it builds
     shutil.copytree(notebooks.LIB, copy / "dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
