@@ -88,7 +88,7 @@ def test_addresses_come_from_settings():
 
 
 def test_addresses_are_filled_in(workshop):
-    address = "https://github.com/{user}/{repo}".format(**notebooks.PUBLISH)
+    address = notebooks.REPOSITORY
     md = workshop.write("page", """
         # Page
 
@@ -142,7 +142,8 @@ def publish_colab(root, *names):
 def test_the_colab_branch_is_one_commit_of_notebooks(workshop, repository, monkeypatch):
     git, branch = repository, notebooks.PUBLISH["colab_branch"]
     on_remote = lambda *arguments: git("--git-dir=remote.git", *arguments, branch).split()
-    assert publish_colab(workshop.root, "index.ipynb", "tutorials/ru/one.ipynb", "log.txt") == 0
+    beside = "log.txt", "index.ran.ipynb"
+    assert publish_colab(workshop.root, "index.ipynb", "tutorials/ru/one.ipynb", *beside) == 0
     assert on_remote("ls-tree", "-r", "--name-only") == ["index.ipynb", "tutorials/ru/one.ipynb"]
     first = on_remote("rev-parse")
     (workshop.root / "_build/colab/index.ipynb").unlink()
