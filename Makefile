@@ -10,16 +10,20 @@
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
 # make docs | colab | bench | clean
 # make test-colab runs the notebooks of `make colab` in an environment like Colab's (about an hour)
+# make dist           sdist and wheel of the last commit in dist/, installed and tried; TAG=v0.1.0 must fit the version
+# make publish-colab  push what `make colab` wrote, as the only commit of its branch; REMOTE=origin
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+NEED_PYTHON = test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
 VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 
 export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
+export TAG REMOTE
 
-.PHONY: demo quick test test-all docs colab test-colab bench build clean
+.PHONY: demo quick test test-all docs colab test-colab bench build clean dist publish-colab
 .DEFAULT_GOAL := build
 
 build: dl_utils/_modidx.py README.md
@@ -56,12 +60,21 @@ README.md: dl_utils/_modidx.py
 	@test -f $@ || $(RUN) tools/notebooks.py build
 
 $(VENV)/.installed: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python"; exit 1; }
+	@$(NEED_PYTHON)
 	@test -x $(RUN) || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing dl_utils and its tools into $(VENV) (about 3.1 GB; once)"
 	@mkdir -p dl_utils && touch dl_utils/__init__.py  # an editable install maps only a package that is there
 	@$(RUN) -m pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+# These two need no $(VENV): they take what is committed, and what `make colab` left.
+dist:
+	@$(NEED_PYTHON)
+	@$(PYTHON) tools/publish.py dist
+
+publish-colab:
+	@$(NEED_PYTHON)
+	@$(PYTHON) tools/publish.py colab
 
 clean:
 	@$(if $(PYTHON),$(PYTHON),python3) tools/notebooks.py clean

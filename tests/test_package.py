@@ -7,6 +7,7 @@ import tomllib
 import zipfile
 
 import notebooks
+import publish
 import pytest
 
 EXTRAS = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project"][
@@ -18,10 +19,17 @@ def test_import_costs_nothing(program):
     program("heavy_imports", cold=True)
 
 
+@pytest.mark.slow
+def test_import_takes_hardly_longer_than_that_of_keras(program):
+    ratios = [float(program("import_time", "dl_utils.keras_utils", cold=True))
+              / float(program("import_time", "keras", cold=True)) for _ in range(3)]
+    assert sorted(ratios)[1] < 1.3, ratios
+
+
 def test_wheel(tmp_path):
     copy = tmp_path / "copy"  # setuptools leaves its own files where it builds
     shutil.copytree(notebooks.LIB, copy / "dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"): shutil.copy(notebooks.ROOT / name, copy)
+    for name in set(publish.PACKAGED) - {"dl_utils"}: shutil.copy(notebooks.ROOT / name, copy)
     command = [
         sys.executable,
         "-m",
@@ -34,11 +42,11 @@ def test_wheel(tmp_path):
     ]
     subprocess.run(command, check=True, capture_output=True)
     wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
-    assert {p.relative_to(notebooks.ROOT).as_posix() for p in notebooks.LIB.rglob("*.py")} <= set(
-        wheel.namelist()
-    )
-    assert not [name for name in wheel.namelist() if name.startswith(("tests", "tools", "nbs"))]
+    modules = {p.relative_to(notebooks.ROOT).as_posix() for p in notebooks.LIB.rglob("*.py")}
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == modules  # the package alone
     metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
+    assert f"\nName: {notebooks.DISTRIBUTION}\n" in metadata
     extras = set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.M))
     assert (
         extras
@@ -81,25 +89,52 @@ def test_jax_needs_no_tensorflow(program):
     program("without_tensorflow", KERAS_BACKEND="jax")
 
 
-@pytest.mark.parametrize(
-    "flavour, package, extra",
-    [
-        ("tf_keras", "tf_keras", "tfmot"),
-        ("tfmot", "tensorflow_model_optimization", "tfmot"),
-        ("default", "jax", "jax"),
-    ],
-)
-def test_missing_extra_is_named(program, flavour, package, extra):
-    env = {"KERAS_BACKEND": "jax"} if package == "jax" else {}
-    done = program("import_without", package, flavour=flavour, check=False, cold=True, **env)
+# extra, a package of it, the part of the library that needs this, what else is set
+NEEDED = [
+    ("tfmot", "tf_keras", "keras", {"flavour": "tf_keras"}),
+    ("tfmot", "tensorflow_model_optimization", "keras", {"flavour": "tfmot"}),
+    ("tfmot", "tensorflow_model_optimization", "compression", {"flavour": "tf_keras"}),
+    ("notebook", "ipywidgets", "history", {}),
+    ("notebook", "ipywidgets", "browse", {}),
+    ("jax", "jax", "keras", {"KERAS_BACKEND": "jax"}),
+    ("torch", "torch", "keras", {"KERAS_BACKEND": "torch"}),
+    ("tensorboard", "tensorboard", "tensorboard", {}),
+    ("tiff", "tifffile", "tiff", {}),
+    ("tiff", "imagecodecs", "tiff", {}),
+    ("onnx", "onnx", "onnx", {}),
+    ("onnx", "onnxruntime", "onnx", {}),
+    ("onnx", "tf2onnx", "onnx", {}),
+]
+# what notebooks need, and the interpreter that TensorFlow has, too
+NOT_NEEDED = {"ipykernel", "keras_tuner", "ai_edge_litert", "keras_hub", "segmentation_models",
+              "segmentation_models_pytorch"}
+
+
+@pytest.mark.parametrize("extra, package, part, settings", NEEDED)
+def test_missing_extra_is_named(program, extra, package, part, settings):
+    done = program("without_package", package, part, check=False, **settings)
     packages = " ".join(map(repr, EXTRAS[extra]))
-    assert done.errors.splitlines()[-1].endswith(
-        f"the extra {extra!r} of dl_utils brings it: pip install {packages}"), done.errors
+    named = f"the extra {extra!r} of dl_utils brings it: pip install {packages}"
+    assert done.returncode and named in done.errors.splitlines()[-1], done.errors
+
+
+def test_tflite_runs_without_its_extra(program):
+    assert program("without_package", "ai_edge_litert", "tflite") == "tensorflow"
+    assert program("without_package", "nothing", "tflite") == "ai_edge_litert"
+
+
+def test_every_package_of_an_extra_is_tried():
+    from dl_utils.keras_module import _INSTALL
+    modules = {module for packages in _INSTALL.values() for module in packages}
+    tried = {package for _, package, *_ in NEEDED}
+    assert tried | NOT_NEEDED == modules and not tried & NOT_NEEDED
+    code = "\n".join(path.read_text() for path in notebooks.LIB.rglob("*.py"))
+    imported = re.findall(r"^ *(?:import|from) (\w+)|import_optional\(\s*'(\w+)", code, re.M)
+    assert {name for pair in imported for name in pair} & NOT_NEEDED == {"ai_edge_litert"}
 
 
 def test_remedies_name_the_packages_of_the_extras():
-    """PyPI's dl_utils is another project, so the messages name packages; they must be those of
-    pyproject.toml."""
+    """They work however the library was installed; the packages must be those of pyproject.toml."""
     from dl_utils.keras_module import _INSTALL
     for_development = "docs", "dev", "tutorials"
     assert {extra: list(packages.values()) for extra, packages in _INSTALL.items()} == {

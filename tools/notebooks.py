@@ -35,6 +35,12 @@ NBS, LIB, BUILD = ROOT / "nbs", ROOT / "dl_utils", ROOT / "_build"  # setuptools
 SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "settings.ini")
 PUBLISH, RUN = SETTINGS["publish"], SETTINGS["run"]
+REPOSITORY = f"https://github.com/{PUBLISH['user']}/{PUBLISH['repo']}"
+SITE = f"https://{PUBLISH['user'].lower()}.github.io/{PUBLISH['repo']}/"
+# Markdown cells write {{repository}}, {{repo}} and {{site}}
+ADDRESSES = {"repository": REPOSITORY, "repo": PUBLISH["repo"], "site": SITE}
+# the name on PyPI, where dl_utils is another project
+DISTRIBUTION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
 # nbdev's import makes one, in ~ if it may
 os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))
 (BUILD / "home").mkdir(parents=True, exist_ok=True)
@@ -72,6 +78,12 @@ def by_name(name):
     return md
 
 
+def with_addresses(text):
+    """Fill in the addresses of settings.ini."""
+    for name, address in ADDRESSES.items(): text = text.replace(f"{{{{{name}}}}}", address)
+    return text
+
+
 def notebook(md):
     """The notebook of a Markdown file, with ids made from content: nbdev writes them into the
     package, and
@@ -81,6 +93,7 @@ def notebook(md):
     nb.metadata.pop("jupytext", None)
     seen = {}
     for cell in nb.cells:
+        if cell.cell_type == "markdown": cell.source = with_addresses(cell.source)
         digest = hashlib.sha1(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, -1) + 1
         cell.id = digest if not seen[digest] else f"{digest}-{seen[digest]}"
@@ -112,7 +125,7 @@ def write_notebooks():
 
 def clean():
     """Remove what was made and is not committed."""
-    for folder in ("_build", "_proc", "_docs", "demo", "build", "dist", "dl_utils.egg-info"):
+    for folder in ("_build", "_proc", "_docs", "demo", "build", "dist", "dl_utils_keras.egg-info"):
         shutil.rmtree(ROOT / folder, ignore_errors=True)
     for ipynb in visible("*.ipynb"):
         if made_here(ipynb): ipynb.unlink()
@@ -299,7 +312,8 @@ def package_bytes(lib):
 
 def fingerprint(md):
     """What an executed copy depends on: the notebook and the package."""
-    return hashlib.sha1(md.read_bytes() + package_bytes(LIB)).hexdigest()
+    text = with_addresses(md.read_text(encoding="utf-8"))
+    return hashlib.sha1(text.encode() + package_bytes(LIB)).hexdigest()
 
 
 def result_path(kind, md, flavour):
@@ -654,10 +668,8 @@ def docs():
 
 def install_cell(extras):
     """The cell that installs this package with these extras, where it is not installed."""
-    p = PUBLISH
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    name = project["name"] + (f"[{','.join(extras)}]" if extras else "")
-    address = f"git+https://github.com/{p['user']}/{p['repo']}@{p['branch']}"
+    name = DISTRIBUTION + (f"[{','.join(extras)}]" if extras else "")
+    address = f"git+{REPOSITORY}@{PUBLISH['branch']}"
     return (
         "from importlib.util import find_spec\n\nif find_spec('dl_utils') is None:\n"
         f'    %pip install -q "{name} @ {address}"'

@@ -263,13 +263,15 @@ def _check_tiff_directory(data):
         if size > value_size and number(at + 4 + value_size, value_size) + size > len(data):
             raise ValueError('its directory is cut')
 
-# %% ../../nbs/data/images.md #1927fc98
+# %% ../../nbs/data/images.md #fc09467b
 def _decode_tiff(data, rgb, drop_alpha):
     try: return _decode_with_pillow(data, rgb, drop_alpha)
     except Image.UnidentifiedImageError: _check_tiff_directory(data)
     tifffile = import_optional('tifffile', 'a TIFF of many channels, or of an uncommon kind')
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         for page in file.pages:
+            # 1: not compressed
+            if page.compression != 1: import_optional('imagecodecs', 'a compressed TIFF')
             strips = zip(page.dataoffsets, page.databytecounts)
             if any(start + size > len(data) for start, size in strips):
                 raise ValueError('it ends too early')

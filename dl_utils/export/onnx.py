@@ -128,7 +128,7 @@ def write_and_verify(path, write, verify):
         verify(new)
     return path
 
-# %% ../../nbs/export/onnx.md #25dac200
+# %% ../../nbs/export/onnx.md #800a2ad0
 def load_onnx(path):
     """Load an ONNX file as a function of one array, which onnxruntime runs on the CPU.
 
@@ -164,6 +164,7 @@ def save_onnx(model, path, tolerance=1e-4):
     """
     _require_one_output(model)
     tf2onnx = import_optional('tf2onnx', 'ONNX')
+    import_optional('onnxruntime', 'ONNX')  # which reads the file, after all the work
     def write(new):
         if not is_keras_3(keras): return tf2onnx.convert.from_keras(model, output_path=str(new))
         # Keras exports a model only after its first call
