@@ -8,7 +8,10 @@
 # make quick NB=training/warmup   one notebook, with nothing set; without NB, what your change touches
 # make test       every notebook and every test (about 35 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
-# make docs | colab | bench | clean
+# make docs       the site, in _docs/: everything up to Quarto, checked, then Quarto
+# make readme-image   README's image, from the quickstart in nbs/index.md (about 3 minutes)
+# make bench      the benchmarks; their outputs are kept in git for the site (hours)
+# make colab | clean
 # make test-colab runs the notebooks of `make colab` in an environment like Colab's (about an hour)
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -19,7 +22,7 @@ SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 
 export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
 
-.PHONY: demo quick test test-all docs colab test-colab bench build clean
+.PHONY: demo quick test test-all docs readme-image colab test-colab bench build clean
 .DEFAULT_GOAL := build
 
 build: dl_utils/_modidx.py README.md
@@ -36,7 +39,7 @@ test: build
 test-all: build
 	@FLAGS=slow $(RUN) -m pytest -n 2
 
-docs colab: build
+docs readme-image colab: build
 	@$(RUN) tools/notebooks.py $@
 
 test-colab: colab
