@@ -6,9 +6,12 @@
 #                   BACKBONE     a model of Keras Applications       (MobileNetV2)
 #                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
 # make quick NB=training/warmup   one notebook, with nothing set; without NB, what your change touches
-# make test       every notebook and every test (about 35 minutes)
+# make test       every notebook and every test (about 20 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
-# make docs | colab | bench | clean
+# make docs       the site, in _docs/: everything up to Quarto, checked, then Quarto
+# make readme-image   README's image, from the quickstart in nbs/index.md (about 3 minutes)
+# make bench      the benchmarks; their outputs are kept in git for the site (hours)
+# make colab | clean
 # make test-colab runs the notebooks of `make colab` in an environment like Colab's (about an hour)
 # make dist           sdist and wheel of the last commit in dist/, installed and tried; TAG=v0.1.0 must fit the version
 # make publish-colab  push what `make colab` wrote, as the only commit of its branch; REMOTE=origin
@@ -23,7 +26,7 @@ SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
 export TAG REMOTE
 
-.PHONY: demo quick test test-all docs colab test-colab bench build clean dist publish-colab
+.PHONY: demo quick test test-all docs readme-image colab test-colab bench build clean dist publish-colab
 .DEFAULT_GOAL := build
 
 build: dl_utils/_modidx.py README.md
@@ -40,7 +43,7 @@ test: build
 test-all: build
 	@FLAGS=slow $(RUN) -m pytest -n 2
 
-docs colab: build
+docs readme-image colab: build
 	@$(RUN) tools/notebooks.py $@
 
 test-colab: colab

@@ -11,6 +11,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import docs
 import nbformat
 import notebooks
 import pytest
@@ -493,15 +494,13 @@ def test_what_make_demo_takes_is_told_everywhere():
     assert re.search(r"^export (.*)", makefile, re.M)[1].split() == list(notebooks.PARAMETERS)
     example = re.search(r"make demo( [A-Z_]+=\S+){5}", makefile)[0]
     assert re.findall(r"([A-Z_]+)=", example) == list(notebooks.PARAMETERS)
-    readme = (ROOT / "README.md").read_text()
-    assert example in readme and re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M) == list(
-        notebooks.PARAMETERS
-    )
+    assert example in (ROOT / "README.md").read_text() and example in tutorial
+    assert re.findall(r"^\| `([A-Z_]+)` \|", tutorial, re.M) == list(notebooks.PARAMETERS)
     assert all(f"'{name}'" in tutorial for name in notebooks.PARAMETERS)
 
 
 def test_every_link_between_notebooks_leads_somewhere():
-    for md in [*notebooks.sources(), ROOT / "README.md"]:
+    for md in notebooks.sources():
         for _, target, anchor in notebooks.LINK.findall(md.read_text()):
             assert (md.parent / target).exists(), f"{md}: {target}"
             assert anchor == ")" or anchor[1:-1] in anchors(
@@ -511,17 +510,25 @@ def test_every_link_between_notebooks_leads_somewhere():
 
 def anchors(md):
     """What links to headings of a notebook may name, as Quarto makes them."""
-    headings = re.findall(
-        r"^#+ (.+)",
-        "\n".join(
-            cell.source for cell in notebooks.notebook(md).cells if cell.cell_type == "markdown"
-        ),
-        re.M,
-    )
-    return {
-        re.sub(r"^[^a-zа-яё]+", "", re.sub(r"[^\w .-]", "", heading.lower()).replace(" ", "-"))
-        for heading in headings
-    }
+    cells = notebooks.notebook(md).cells
+    return docs.anchors("\n".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+
+
+def test_readme_is_a_first_screen():
+    """Short, with an image; its links lead to pages of the site, its map has seven sections."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120 and ".md)" not in text
+    images = re.findall(r"!\[.+?\]\((.+?)\)", text)
+    assert images == ["nbs/images/first_screen.png"]
+    assert (ROOT / images[0]).stat().st_size < 300_000
+    links = re.findall(rf"\]\({re.escape(notebooks.SITE)}(\S+?)\.html(?:#(\S+))?\)", text)
+    assert len(links) > 50
+    for name, anchor in links:
+        assert not anchor or anchor in anchors(notebooks.by_name(name)), f"{name}#{anchor}"
+    sections = re.findall(r"^- \*\*.+", text.split("## Documentation")[1], re.M)
+    assert len(sections) == 7 and all(1 < line.count("](") <= 8 for line in sections)
+    features = re.findall(r"^\| .*\]\(.+\).* \| .*\d.* \|$", text, re.M)
+    assert len(features) == 6
 
 
 def test_translations_have_the_code_of_their_originals():
@@ -563,65 +570,183 @@ def test_a_translation_shows_the_run_of_its_original(workshop):
     assert [name for name, *_ in notebooks.cases()] == ["tutorials/one"]
 
 
-def test_the_site_lists_every_notebook():
-    site = yaml.safe_load((ROOT / "_quarto.yml").read_text())
+def test_the_site_lists_every_notebook_once():
     assert (ROOT / "nbs/_quarto.yml").readlink() == Path("../_quarto.yml")
-    listed = re.findall(r"[\w/]+\.ipynb", str(site["website"]["sidebar"]))
-    assert sorted(listed) == sorted(notebooks.name_of(md) + ".ipynb" for md in notebooks.sources())
+    listed = [page for _, page in docs.navigation()]
+    made = [f"{notebooks.name_of(md)}.ipynb" for md in notebooks.sources()]
+    assert sorted(listed) == sorted(made + [f"api/{name}.qmd" for name in docs.API])
+    sections = list(dict.fromkeys(section for section, _ in docs.navigation()))
+    assert sections == [
+        "Home", "Tutorials", "Guides", "API", "How it works inside", "Benchmarks", "По-русски",
+    ]
 
 
-def test_pages_are_ready_for_quarto(rebuilt, tmp_path):
-    """What `make docs` hands to Quarto: a page for each notebook, with the docs of its symbols and
-    links that lead somewhere."""
-    env = notebooks.clean_env(tmp_path) | {"PYTHONPATH": str(rebuilt)}
+@pytest.fixture(scope="module")
+def site(rebuilt, tmp_path_factory):
+    """What `make docs` hands to Quarto, with no notebook executed, and what lies beside it."""
+    home = tmp_path_factory.mktemp("site")
+    env = notebooks.clean_env(home) | {"PYTHONPATH": str(rebuilt)}
     code = (
-        "import sys; sys.path.insert(0, 'tools'); import notebooks\nif __name__ == '__main__':"
-        " print(notebooks.pages(run=False))"
+        "import sys; sys.path.insert(0, 'tools'); import docs\nif __name__ == '__main__':"
+        " print(*docs.problems(docs.pages(run=False)), sep='\\n')"
     )
     (rebuilt / "pages.py").write_text(code)  # a file, for nbdev starts processes that import it
-    subprocess.run(
-        [sys.executable, "pages.py"], cwd=rebuilt, env=env, check=True, capture_output=True
-    )
-    folder = rebuilt / "_proc"
+    command = [sys.executable, "pages.py"]
+    done = subprocess.run(command, cwd=rebuilt, env=env, check=True, capture_output=True, text=True)
+    assert not done.stdout.strip(), done.stdout
+    return rebuilt
+
+
+def test_pages_are_ready_for_quarto(site):
+    """A page for each notebook, with the docs of its symbols; `problems` has found none in links,
+    anchors, images, directives and the navigation."""
+    folder = site / "_proc"
     made = {p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.ipynb")}
     assert made == set(map(notebooks.name_of, notebooks.sources()))
-    for page in folder.rglob("*.ipynb"):
-        text = "\n".join(
-            cell.source
-            for cell in nbformat.read(page, as_version=4).cells
-            if cell.cell_type == "markdown"
-        )
-        for target in re.findall(r"\]\(([^):#]+\.ipynb)", text):
-            assert (page.parent / target).exists(), f"{page}: {target}"
-        assert ".md)" not in text
-    unet = nbformat.read(folder / "models/unet.ipynb", as_version=4)
-    assert any("show_doc(UNet)" in cell.source for cell in unet.cells)
-    shown = (
-        next(cell for cell in unet.cells if "show_doc(UNet)" in cell.source)
-        .outputs[0]
-        .data["text/markdown"]
-    )
-    assert "Ronneberger" in shown and "- `out_filters`: channels" in shown
+    shown = dict(docs.documented(folder / "models/unet.ipynb"))["UNet"]
+    assert "Ronneberger" in shown
+    assert "| `out_filters` | `int`, `1` | channels of the output" in shown
+    settings = yaml.safe_load((folder / "settings.yml").read_text())["website"]
+    assert settings["site-url"] == notebooks.SITE
+    russian = nbformat.read(folder / "tutorials/ru/08_gpu.ipynb", as_version=4)
+    assert "lang: ru" in russian.cells[0].source and "Скачать" in russian.cells[2].source
 
 
-def test_docstrings_become_lists():
-    shown = notebooks.google_to_markdown(
-        "*Add.*\n\nArgs:\n    a, b: numbers,\n        of any size.\n\nReturns:\n    The sum."
+def test_problems_of_pages_are_found(site, tmp_path):
+    """Each kind, in a copy of the pages."""
+    folder = tmp_path / "pages"
+    shutil.copytree(site / "_proc", folder)
+    page = folder / "models/unet.ipynb"
+    nb = nbformat.read(page, as_version=4)
+    for text in (
+        "[a](missing.ipynb)", "[b](#missing)", "![c](missing.png)", "#| export",
+        '<img src="https://example.org/x.png">', "[[`UNet`](unet.ipynb)](unet.ipynb)",
+    ):
+        nb.cells.append(nbformat.v4.new_markdown_cell(text))
+    nbformat.write(nb, page)
+    shutil.copy(page, folder / "extra.ipynb")
+    found = "\n".join(docs.problems(folder))
+    for part in (
+        "does not list extra.ipynb once", "link to missing.ipynb", "#missing", "missing.png",
+        "#| export", 'loads <img src="https://example.org', "[[`UNet`](unet.ipynb)",
+    ):
+        assert part in found, part
+
+
+def test_every_name_at_the_doors_has_a_page(site):
+    """In the table of its door, and, if it is defined here, in the API beside its notebook."""
+    names = docs.public_names()
+    doors = [ROOT / f"dl_utils/{door}.py" for door in ("keras_utils", "tfmot_utils")]
+    lists = [re.search(r"^__all__ = (\[.*?\])$", door.read_text(), re.M | re.S) for door in doors]
+    assert set(names) == {name for found in lists for name in ast.literal_eval(found[1])}
+    api = "".join(path.read_text() for path in (site / "_proc/api").glob("*.qmd"))
+    for page in set(names.values()):
+        assert page == "keras_module" or f"](../{page}.ipynb)" in api, page
+    shown = set(re.findall(r"^### (\w+)$", api, re.M))
+    assert len(shown) > 70 and not {"UNet", "MaxFscore", "Quantize"} - shown
+
+
+def test_pages_as_markdown(site):
+    """A `.html.md` for each page, which llms.txt lists, and which a module's docstring names."""
+    beside = site / "_build/beside"
+    listed = (beside / "llms.txt").read_text()
+    for _, page in docs.navigation():
+        target = Path(page).with_suffix(".html.md").as_posix()
+        assert f"]({notebooks.SITE}{target})" in listed
+        text = (beside / target).read_text()
+        assert text.startswith("# ") and ".ipynb)" not in text and "page-links" not in text
+    for module in (ROOT / "dl_utils").rglob("*.py"):
+        pattern = rf'^Docs: {re.escape(notebooks.SITE)}(.+?)"*$'
+        named = re.findall(pattern, module.read_text(), re.M)
+        assert module.name in ("_modidx.py", "__init__.py") or len(named) == 1, module
+        assert all((beside / target).exists() for target in named), module
+
+
+def test_docs_without_quarto(monkeypatch):
+    """One line says how to get it, with exit status 1; before, the pages are made and checked."""
+    done = []
+    monkeypatch.setattr(docs, "pages", lambda: done.append("made") or ROOT / "_proc")
+    monkeypatch.setattr(docs, "problems", lambda folder: done.append("checked") or [])
+    monkeypatch.setattr(docs.shutil, "which", lambda name: None)
+    line = "^[^\n]*install Quarto 1.7[^\n]*https://quarto.org"
+    with pytest.raises(SystemExit, match=line) as end: docs.docs()
+    assert isinstance(end.value.code, str) and done == ["made", "checked"]
+
+
+def test_benchmarks_show_their_last_full_run(workshop, capsys):
+    """From a file in git, with date and machine; a cell that has changed since shows nothing."""
+    md = workshop.write("benchmarks/one", """
+        # One
+
+        ```python
+        print('measured')
+        ```
+
+        ```python
+        6 * 7
+        ```
+        """)
+    code = lambda nb: [cell for cell in nb.cells if cell.cell_type == "code"]
+    outputs = lambda: [cell.outputs for cell in code(notebooks.published(md))]
+    assert outputs() == [[], []]
+    notebooks.bench()
+    first, second = outputs()
+    assert first[0].text == "measured\n" and second[0].data["text/plain"] == "42"
+    note = notebooks.published(md).cells[1].source
+    assert time.strftime("%Y-%m-%d") in note and "Python 3" in note
+    md.write_text(md.read_text().replace("6 * 7", "7 * 6"))
+    assert [len(shown) for shown in outputs()] == [1, 0]
+
+
+def test_kept_benchmarks_belong_to_notebooks():
+    kept = list((ROOT / "nbs/benchmarks/outputs").glob("*.json"))
+    assert kept
+    for path in kept:
+        md = notebooks.by_name(f"benchmarks/{path.stem}")
+        cells = notebooks.with_kept_outputs(md).cells
+        assert any(cell.get("outputs") for cell in cells), f"{md} has changed: make bench"
+        assert path.stat().st_size < 300_000
+
+
+def test_docstrings_become_tables():
+    shown = docs.docstring_to_markdown(
+        "```python\ndef add(\n    a, b:int=2, *, log:function=<lambda>, **kwargs\n):\n```\n"
+        "*Add.*\n\n"
+        "Args:\n    a, b: numbers,\n        of any size | kind.\n    **kwargs: more.\n\n"
+        "Returns:\n    The sum."
     )
-    assert shown.split("\n") == [
+    assert shown.split("\n")[5:] == [
         "*Add.*",
         "",
         "",
         "**Args**",
         "",
-        "- `a`, `b`: numbers,",
-        "  of any size.",
+        "| argument | type, default | |",
+        "|---|---|-------|",
+        r"| `a`, `b` | `int`, `2` | numbers, of any size \| kind. |",
+        "| `**kwargs` |  | more. |",
         "",
         "",
         "**Returns**",
         "",
         "The sum.",
     ]
+
+
+def test_widgets_are_shown_as_they_were(workshop):
+    """A live one would need scripts from another host."""
+    md = workshop.write("widget", """
+        # Widget
+
+        ```python
+        import ipywidgets
+        out = ipywidgets.Output()
+        with out: print('inside')
+        ipywidgets.VBox([ipywidgets.IntSlider(), out])
+        ```
+        """, extras=["notebook"])
+    nb = docs.static_widgets(nbformat.read(notebooks.execute(md), as_version=4))
+    assert [out.get("text") for out in nb.cells[1].outputs] == ["inside\n"]
 
 
 def test_html_loads_nothing_from_elsewhere(workshop):

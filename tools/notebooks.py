@@ -4,10 +4,11 @@
     python tools/notebooks.py run NAME [KERAS]  run one notebook as the tests do
     python tools/notebooks.py quick [NAME]      prove one, or what a change touches
     python tools/notebooks.py demo              run the segmentation tutorial into demo/
-    python tools/notebooks.py docs              process executed notebooks, render them
+    python tools/notebooks.py readme-image      make the image of README from nbs/index.md
+    python tools/notebooks.py docs              process executed notebooks, render them (docs.py)
     python tools/notebooks.py colab             write executed copies for Colab into _build/colab/
     python tools/notebooks.py test_colab        run these in an environment like Colab's
-    python tools/notebooks.py bench             run nbs/benchmarks/
+    python tools/notebooks.py bench             run nbs/benchmarks/, keep their outputs for the docs
     python tools/notebooks.py clean             remove what was made and is not committed
 
 The work is done by jupytext, nbdev, nbclient and nbconvert; this file only joins them.
@@ -15,9 +16,11 @@ The work is done by jupytext, nbdev, nbclient and nbconvert; this file only join
 import argparse
 import ast
 import atexit
+import base64
 import configparser
 import functools
 import hashlib
+import io
 import json
 import os
 import re
@@ -147,8 +150,8 @@ def export():
     os.chdir(ROOT)  # nbdev looks for its configuration from here
     os.environ.pop("IN_TEST", None)  # set, it would leave the symbol index out
     shutil.rmtree(LIB, ignore_errors=True)
-    # modules would name a page `….html.md`, which the site doesn't have
-    maker.nbpath2docurl = lambda path: ""
+    # the page that a module's docstring names
+    maker.nbpath2docurl = lambda path: f"{site_url(path)}.md"
     for md in sources():
         nb_export(md.with_suffix(".ipynb"), lib_path=LIB, mod_maker=FromMarkdown)
     add_init(LIB)
@@ -175,12 +178,13 @@ def colab_url(md):
     )
 
 
-def badge(md):
-    """HTML, for a Markdown image alone in its paragraph becomes a figure with a caption."""
-    return (
-        f'<a href="{colab_url(md)}" target="_blank"><img'
-        ' src="https://colab.research.google.com/assets/colab-badge.svg" alt="Open in Colab"/></a>'
-    )
+def site_url(path):
+    """The rendered page of a notebook."""
+    return f"{SITE}{Path(path).resolve().relative_to(NBS).with_suffix('').as_posix()}.html"
+
+
+def source_url(md):
+    return f"{REPOSITORY}/blob/{PUBLISH['branch']}/nbs/{name_of(md)}.md"
 
 
 def directives(source):
@@ -199,12 +203,13 @@ def readme():
     for cell in notebook(md).cells:
         body = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|"))
         if cell.cell_type == "markdown":
-            parts.append(
-                relink(body, md, lambda p: p.relative_to(ROOT).as_posix()).replace("~~~", "```")
-            )
+            body = body.replace("](images/", "](nbs/images/").replace("~~~", "```")
+            parts.append(relink(body, md, site_url))
         elif not {"hide", "export", "default_exp"} & set(directives(cell.source)):
+            # cells in a row are one block, to be copied as one
+            if parts[-1].startswith("```python"): body = parts.pop()[10:-4] + f"\n\n{body}"
             parts.append(f"```python\n{body}\n```")
-    parts.insert(1, badge(by_name(DEMO)))
+    parts.insert(1, f"[Documentation]({SITE}) · [Open in Colab]({colab_url(by_name(DEMO))})")
     text = (
         "<!-- Made from nbs/index.md by `make`; edit that file. -->\n\n" + "\n\n".join(parts) + "\n"
     )
@@ -246,6 +251,7 @@ def header(md):
         flavours: [tf_keras]   the only Keras it works on; its first cell chooses it
         keras: false           knows nothing of Keras, so that one run proves it
         extras: [onnx]         the extras of pyproject.toml that it needs
+        gpu: true              in Colab it opens with a GPU
     """
     import yaml
     _, front, _ = original(md).read_text(encoding="utf-8").split("---\n", 2)
@@ -578,92 +584,51 @@ def demo():
 
 
 def without_marks(nb):
-    """The notebook without the lines that only the tests read."""
+    """The notebook without the directives that only a run reads."""
     for cell in nb.cells:
         if cell.cell_type == "code":
-            cell.source = re.sub(r"^#\| (short|full)\b.*\n", "", cell.source, flags=re.M)
+            if "slow" in directives(cell.source): cell.metadata["tags"] = ["slow"]
+            cell.source = re.sub(r"^#\| (short|full|slow|gpu)\b.*\n?", "", cell.source, flags=re.M)
     return nb
 
 
 def published(md, run=True):
-    """The executed copy with its badge, ready to be shown; without `run`, the mere notebook."""
-    from nbformat.v4 import new_markdown_cell
-    nb = without_marks(executed(md) if run else notebook(md))
-    if md.name != "index.md":
-        nb.cells.insert(1, new_markdown_cell(badge(md), id="badge"))
+    """The executed copy, ready to be shown; without `run`, the mere notebook. Benchmarks take
+    hours: their outputs are those of their last full run."""
+    if name_of(md).startswith("benchmarks/"): return without_marks(with_kept_outputs(md))
+    return without_marks(executed(md) if run else notebook(md))
+
+
+def with_images(nb, md):
+    """The notebook with the images that its text names inside, so that it can leave this folder."""
+    for cell in nb.cells:
+        for name in re.findall(r"!\[.*?\]\(([\w/.-]+\.png)\)", cell.source):
+            image = base64.b64encode((md.parent / name).read_bytes()).decode()
+            cell.setdefault("attachments", {})[Path(name).name] = {"image/png": image}
+            cell.source = cell.source.replace(f"({name})", f"(attachment:{Path(name).name})")
     return nb
 
 
-SECTION = re.compile(r"^(Args|Returns|Raises|Yields):$")
-ITEM = re.compile(r"^    (\S[^:]*): (.*)")
-
-
-def google_to_markdown(text):
-    """Google's docstring sections as Markdown: a heading and a list, where nbdev would let them
-    flow together."""
-    lines, inside = [], False
-    for line in text.splitlines():
-        section, item = SECTION.match(line), ITEM.match(line)
-        if section:
-            lines += ["", f"**{section[1]}**", ""]
-        elif inside and item:
-            lines.append(
-                "- " + ", ".join(f"`{n.strip('*` ')}`" for n in item[1].split(",")) + f": {item[2]}"
-            )
-        elif inside and line.startswith("    "):
-            lines.append(("  " if lines[-1].strip() else "") + line.strip())
-        else:
-            lines.append(line)
-        inside = bool(section) or inside and (line.startswith("    ") or not line)
-    return "\n".join(lines)
-
-
-def pages(run=True):
-    """Everything the docs need before Quarto: executed notebooks, links, show_doc; the folder they
-    are in."""
-    import nbformat
-    from nbdev.quarto import refresh_quarto_yml
-    from nbdev.serve import proc_nbs
-    os.chdir(ROOT)
-    refresh_quarto_yml()
-    staged = BUILD / "pages"
-    shutil.rmtree(staged, ignore_errors=True)
-    for md in sources():
-        nb, page = published(md, run), staged / f"{name_of(md)}.ipynb"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        for cell in nb.cells:
-            if cell.cell_type == "markdown":
-                cell.source = relink(
-                    cell.source,
-                    md,
-                    lambda p, md=md: os.path.relpath(p, md.parent).removesuffix(".md") + ".ipynb",
-                )
-        nbformat.write(nb, page)
-    for yml in ("_quarto.yml", "nbdev.yml"): shutil.copy(NBS / yml, staged / yml)
-    # one process imports them all, and tfmot works on no other
-    os.environ.update(clean_env(BUILD / "home", "tf_keras"))
-    # a relative path: nbdev passes over files with a hidden folder anywhere in theirs
-    folder = proc_nbs(staged.relative_to(ROOT).as_posix(), force=True, n_workers=2)
-    for page in folder.rglob("*.ipynb"):
-        nb = nbformat.read(page, as_version=4)
-        for cell in nb.cells:
-            for out in cell.get("outputs", []) if "show_doc(" in cell.source else []:
-                out.data["text/markdown"] = google_to_markdown(out.data["text/markdown"])
-        nbformat.write(nb, page)
-    return folder
+def readme_image():
+    """The last image of the home page, as its cells make it: README's first screen."""
+    from PIL import Image
+    nb = executed(NBS / "index.md")
+    images = [
+        out.data["image/png"]
+        for cell in nb.cells
+        for out in cell.get("outputs", ())
+        if "image/png" in out.get("data", {})
+    ]
+    path = NBS / "images/first_screen.png"
+    path.parent.mkdir(exist_ok=True)
+    image = Image.open(io.BytesIO(base64.b64decode(images[-1]))).convert("RGB")
+    image.quantize(256).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} KB")
 
 
 def docs():
-    folder = pages()
-    if not shutil.which("quarto"):
-        return print(
-            f"{folder.relative_to(ROOT)}/ holds the pages. To render them install Quarto:"
-            " https://quarto.org/docs/get-started/"
-        )
-    subprocess.run(["quarto", "render", str(folder), "--no-execute"], check=True)
-    shutil.rmtree(ROOT / "_docs", ignore_errors=True)
-    shutil.move(folder / "_docs", ROOT / "_docs")
-    print("_docs/index.html")
+    import docs
+    docs.docs()
 
 
 def install_cell(extras):
@@ -680,7 +645,7 @@ def for_colab(md):
     """The executed copy of a notebook with what Colab needs: a first cell that installs the package
     with the extras of its header, and, where a header has `gpu: true`, a runtime with a GPU."""
     from nbformat.v4 import new_code_cell, new_markdown_cell
-    nb, needs = published(md), header(md)
+    nb, needs = with_images(published(md), md), header(md)
     first = [cell.cell_type for cell in nb.cells].index("code")
     nb.cells.insert(first, new_code_cell(install_cell(needs.get("extras", ())), id="install"))
     nb.metadata["colab"] = {"provenance": [], "toc_visible": True}
@@ -690,9 +655,9 @@ def for_colab(md):
     for i, cell in enumerate(nb.cells):
         cell.metadata.pop("execution", None)  # times of day, which differ from run to run
         if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
-        elif "slow" in directives(cell.source) and is_component(md):
-            code = "\n".join(line for line in cell.source.splitlines() if line != "#| slow")
-            text = f"This takes long. To run it, copy it to a cell:\n\n```python\n{code}\n```"
+        elif "slow" in cell.metadata.get("tags", ()) and is_component(md):
+            code = f"```python\n{cell.source}\n```"
+            text = f"This takes long. To run it, copy it to a cell:\n\n{code}"
             nb.cells[i] = new_markdown_cell(text, id=cell.id)
     return nb
 
@@ -757,7 +722,9 @@ def run_in_colab(python, path):
         try: client.execute(env=env)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             problem = str(error)
-    nbformat.write(nb, path.with_suffix(".ran.ipynb"))
+    kept = BUILD / "colab-env" / path.relative_to(BUILD / "colab")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, kept)
     return problem, time.monotonic() - start
 
 
@@ -783,12 +750,58 @@ def test_colab(*names):
     if failed: sys.exit("\n\n".join(["", *failed]))
 
 
+def kept_path(md):
+    """Where git keeps the outputs of a benchmark's last full run."""
+    return md.parent / f"outputs/{md.stem}.json"
+
+
 def bench():
-    found = [
-        md for md in sources() if not is_component(md) and name_of(md).startswith("benchmarks")
-    ]
-    for md in found: print(execute(md, echo=True, flags=FLAGS).relative_to(ROOT))
-    if not found: print("no notebooks in nbs/benchmarks/")
+    """Run the benchmarks, and keep their outputs for the docs."""
+    for md in sources():
+        if not name_of(md).startswith("benchmarks/"): continue
+        keep_outputs(md, execute(md, echo=True, flags=FLAGS))
+
+
+def keep_outputs(md, done):
+    """Write what the cells of an executed benchmark showed, the date and the machine."""
+    import nbformat
+    cells = {}
+    for cell in nbformat.read(done, as_version=4).cells:
+        if cell.get("outputs"): cells[cell.id] = cell.outputs
+    path = kept_path(md)
+    path.parent.mkdir(exist_ok=True)
+    record = dict(date=time.strftime("%Y-%m-%d"), machine=machine(), cells=cells)
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(path.relative_to(ROOT))
+
+
+def machine():
+    """Processor, cores, GPU, and versions, as a sentence names them."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)", info.read_text(), re.M) if info.exists() else []
+    parts = [f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"]
+    for package in "tensorflow", "keras", "tf_keras", "torch":
+        try: parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError: pass
+    return ", ".join([*parts, f"Python {platform.python_version()}"])
+
+
+def with_kept_outputs(md):
+    """A benchmark with the outputs of its last full run. Cells are found by their text: one that
+    has changed since then shows none."""
+    import nbformat
+    from nbformat.v4 import new_markdown_cell
+    nb, path = notebook(md), kept_path(md)
+    if not path.exists(): return nb
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [nbformat.from_dict(out) for out in record["cells"].get(cell.id, ())]
+    note = f"Outputs are those of a run on {record['date']}: {record['machine']}."
+    nb.cells.insert(1, new_markdown_cell(note, id="kept"))
+    return nb
 
 
 def run(name, flavour=DEFAULT):
@@ -858,14 +871,14 @@ def main():
     )
     parser.add_argument(
         "command",
-        choices=[
-            "build", "run", "quick", "demo", "docs", "colab", "test_colab", "bench", "clean",
-        ],
+        choices=(
+            "build run quick demo readme-image docs colab test_colab bench clean".split()
+        ),
     )
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()
     try:
-        globals()[given.command](*given.args)
+        globals()[given.command.replace("-", "_")](*given.args)
     except CellFailed as error:
         sys.exit(str(error))
 

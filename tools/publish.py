@@ -81,9 +81,8 @@ def colab():
         for role in "AUTHOR", "COMMITTER":
             env |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": email}
         git_dir = git("rev-parse", "--absolute-git-dir", text=True).strip()
-        # without the copies that `make test-colab` has run
         run("git", f"--git-dir={git_dir}", f"--work-tree={made}", "add", "--force", "*.ipynb",
-            ":!*.ran.ipynb", cwd=made, env=env)
+            cwd=made, env=env)
         tree = git("write-tree", env=env, text=True).strip()
         message = f"Notebooks of {source}"
         commit = git("commit-tree", tree, "-m", message, env=env, text=True).strip()
