@@ -413,9 +413,8 @@ def test_headers_say_what_a_notebook_needs():
     extras = set(PROJECT["project"]["optional-dependencies"])
     for md in notebooks.sources():
         needs = notebooks.header(md)
-        assert (
-            set(needs) <= {"flavours", "keras", "extras"} and set(needs.get("extras", ())) <= extras
-        ), md
+        assert set(needs) <= {"flavours", "keras", "extras", "gpu"}, md
+        assert set(needs.get("extras", ())) <= extras and needs.get("gpu", True) is True, md
         assert (
             needs.get("flavours", ["tf_keras"]) == ["tf_keras"]
             and needs.get("keras", False) is False
@@ -442,6 +441,48 @@ def test_headers_name_the_extras_that_cells_import():
         if "tutorials" in named: named |= {"notebook", "tuner", "jax"}
         if "bench" in named: named.add("torch")
         assert imported <= named, f"{md}: {imported - named}"
+
+
+def test_copies_for_colab_install_what_they_need(workshop, monkeypatch):
+    """In their first cell, where dl_utils is missing; no slow cell, no time of day; a GPU where the
+    header says so."""
+    text = """
+        # One
+
+        See [two](two.md).
+
+        ```python
+        #| short: n = 1
+        n = 2
+        ```
+
+        ```python
+        #| slow
+        n = 3
+        ```
+        """
+    one = workshop.write("one", text, extras=["onnx", "tiff"], gpu=True)
+    two = workshop.write("two", text)
+    nb = notebooks.for_colab(one)
+    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    assert code[0].startswith("from importlib.util import find_spec\n\nif find_spec('dl_utils')")
+    assert f"{notebooks.DISTRIBUTION}[onnx,tiff] @ git+{notebooks.REPOSITORY}@" in code[0]
+    assert code[1:] == ["n = 2"] and "n = 3" in nb.cells[-1].source
+    assert notebooks.colab_url(two) in nb.cells[0].source + nb.cells[1].source
+    assert nb.metadata.accelerator == "GPU" and "dl_utils" not in nb.metadata
+    assert not any("execution" in cell.metadata for cell in nb.cells)
+    plain = notebooks.for_colab(two)
+    assert "accelerator" not in plain.metadata
+    install = next(cell.source for cell in plain.cells if cell.cell_type == "code")
+    assert f'"{notebooks.DISTRIBUTION} @ git+' in install
+
+
+def test_widgets_of_copies_have_their_state():
+    """GitHub shows no notebook whose metadata name widgets without their state."""
+    pytest.importorskip("ipywidgets")
+    nb = notebooks.for_colab(notebooks.by_name("plotting"))
+    for kept in nb.metadata.get("widgets", {}).values(): assert kept["state"]
+    assert nb.metadata.get("widgets")
 
 
 def test_every_notebook_runs_with_nothing_set():

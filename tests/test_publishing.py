@@ -82,7 +82,8 @@ def test_addresses_come_from_settings():
     naming = {
         path.relative_to(ROOT).as_posix()
         for path in tracked_files()
-        if "dl_utils" not in path.relative_to(ROOT).parts and user in path.read_bytes().decode("utf-8", "replace").lower()
+        if "dl_utils" not in path.relative_to(ROOT).parts
+        and user in path.read_bytes().decode("utf-8", "replace").lower()
     }
     assert naming - {"README.md"} == {"settings.ini", "pyproject.toml"}
 
