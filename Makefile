@@ -12,7 +12,7 @@
 # make readme-image   README's image, from the quickstart in nbs/index.md (about 3 minutes)
 # make bench      the benchmarks; their outputs are kept in git for the site (hours)
 # make colab | clean
-# make test-colab runs the notebooks of `make colab` in an environment like Colab's (about an hour)
+# make test-colab     the notebooks of `make colab` in environments like Colab's (about an hour); NB=name for one
 # make dist           sdist and wheel of the last commit in dist/, installed and tried; TAG=v0.1.0 must fit the version
 # make publish-colab  push what `make colab` wrote, as the only commit of its branch; REMOTE=origin
 
@@ -46,7 +46,7 @@ test-all: build
 docs readme-image colab: build
 	@$(RUN) tools/notebooks.py $@
 
-test-colab: colab
+test-colab: build
 	@$(RUN) tools/notebooks.py test_colab $(NB)
 
 bench: build  # the peers, PyTorch among them: several GB

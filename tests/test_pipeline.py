@@ -271,23 +271,27 @@ def test_warm_kernels_are_processes_of_their_own(workshop):
 
 
 def test_warm_programs_are_like_cold_ones(tmp_path):
-    """Arguments, the file, standard streams and the exit status; also of an exception."""
+    """Arguments, the file, standard streams and the exit status; also of an exception and of
+    signals."""
     program = tmp_path / "program.py"
     program.write_text("""
-import sys
+import os, sys
 print('this' in sys.modules, sys.argv[1:], __name__, __file__ == sys.argv[0], input())
 if sys.argv[1] == '3': sys.exit(3)
-raise KeyError('gone')
+if sys.argv[1] == 'x': raise KeyError('gone')
+sys.stdout.flush()
+os.kill(os.getpid(), int(sys.argv[1]))
 """)
     options = dict(capture_output=True, text=True, input="read")
     seen = []
-    for argument in "3", "x":
+    for argument in "3", "x", "9", "11":
         command = [*notebooks.start_warm(("this",)), program, argument]
         done = subprocess.run(command, **options, env=notebooks.clean_env(tmp_path))
         assert done.stdout == f"True ['{argument}'] __main__ True read\n", done.stderr
         seen.append(done)
     assert seen[0].returncode == 3 and not seen[0].stderr
     assert seen[1].returncode == 1 and seen[1].stderr.endswith("KeyError: 'gone'\n")
+    assert [done.returncode for done in seen[2:]] == [-9, -11]
 
 
 OWNER = """
@@ -471,6 +475,8 @@ def test_copies_for_colab_install_what_they_need(workshop, monkeypatch):
     assert notebooks.colab_url(two) in nb.cells[0].source + nb.cells[1].source
     assert nb.metadata.accelerator == "GPU" and "dl_utils" not in nb.metadata
     assert not any("execution" in cell.metadata for cell in nb.cells)
+    without_code = workshop.write("three", "# Three\n\nNo code.\n")
+    assert [cell.cell_type for cell in notebooks.for_colab(without_code).cells] == ["markdown"]
     plain = notebooks.for_colab(two)
     assert "accelerator" not in plain.metadata
     install = next(cell.source for cell in plain.cells if cell.cell_type == "code")

@@ -11,7 +11,6 @@ FAMILIES = ["MobileNetV3Small", "EfficientNetB0", "ResNet50V2", "Xception", "Reg
 OTHERS = ["MobileNet", "MobileNetV2", "EfficientNetV2B0", "ResNet50", "DenseNet121", "VGG16",
           "InceptionV3", "InceptionResNetV2", "ConvNeXtTiny", "RegNetX002", "ResNetRS50"]
 CASES = [(name, "fewer") for name in FAMILIES]
-# `make test-all` runs all of them; the whole NASNetMobile takes ten minutes
 WHOLE = [(name, "all") for name in FAMILIES + OTHERS] + [("NASNetMobile", "fewer")]
 
 

@@ -294,7 +294,8 @@ def clean_env(tmp, flavour=DEFAULT, **extra):
     """The environment of a kernel: this flavour, this project's package, files in `tmp`
     (matplotlib's font cache, which
     takes long to make, is shared), and nothing that happens to be set in the user's shell."""
-    unwanted = {"KERAS_MODULE", "KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST", *PARAMETERS}
+    unwanted = {"KERAS_MODULE", "KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST"}
+    unwanted |= {"JPY_PARENT_PID", *PARAMETERS}  # that of a notebook which has started all this
     env = {k: v for k, v in os.environ.items() if k not in unwanted}
     if flavour != DEFAULT: env["KERAS_MODULE"] = flavour
     settings = dict(
@@ -641,13 +642,16 @@ def install_cell(extras):
     )
 
 
-def for_colab(md):
-    """The executed copy of a notebook with what Colab needs: a first cell that installs the package
-    with the extras of its header, and, where a header has `gpu: true`, a runtime with a GPU."""
+def for_colab(md, run=True):
+    """The copy of a notebook, executed unless `run` is false, with what Colab needs: a first cell
+    that installs the package with the extras of its header, and, where a header has `gpu: true`, a
+    runtime with a GPU."""
     from nbformat.v4 import new_code_cell, new_markdown_cell
-    nb, needs = with_images(published(md), md), header(md)
-    first = [cell.cell_type for cell in nb.cells].index("code")
-    nb.cells.insert(first, new_code_cell(install_cell(needs.get("extras", ())), id="install"))
+    nb, needs = with_images(published(md, run), md), header(md)
+    kinds = [cell.cell_type for cell in nb.cells]
+    if "code" in kinds:
+        install = new_code_cell(install_cell(needs.get("extras", ())), id="install")
+        nb.cells.insert(kinds.index("code"), install)
     nb.metadata["colab"] = {"provenance": [], "toc_visible": True}
     if needs.get("gpu"): nb.metadata.update(accelerator="GPU", colab=nb.metadata["colab"] | {
         "gpuType": "T4"})
@@ -678,33 +682,50 @@ def colab():
 
 
 def colab_environment():
-    """The Python of a fresh environment with Colab's packages and a wheel made of this tree; and
-    how that wheel is installed with extras."""
-    home = BUILD / "colab-env"
+    """An environment with Colab's packages, and a function that makes another one on top of it:
+    with a wheel of this tree, and the extras that a notebook asks for."""
+    home, packages = BUILD / "colab-env", ROOT / "tests/colab-packages.txt"
     shutil.rmtree(home, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
-    python, packages = home / "venv/bin/python", ROOT / "tests/colab-packages.txt"
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-r", packages], check=True)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", home, ROOT]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+
+    def environment(name):
+        subprocess.run([sys.executable, "-m", "venv", home / name], check=True)
+        site, = (home / name).glob("lib/python*/site-packages")
+        return home / name / "bin/python", site
+
+    def pip_install(python, *wanted):
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *wanted], check=True)
+
+    base, base_site = environment("colab")
+    pip_install(base, "-r", packages)
+    with tempfile.TemporaryDirectory() as tmp:  # setuptools leaves its own files where it builds
+        shutil.copytree(LIB, f"{tmp}/dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in "pyproject.toml", "README.md", "LICENSE": shutil.copy(ROOT / name, tmp)
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", home, tmp]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
     wheel, = home.glob("*.whl")
 
-    def install(extras):
-        wanted = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
-        subprocess.run([*pip, "-c", packages, wanted], check=True)
-    return python, install
+    def with_extras(extras):
+        """The Python of this environment; its installation changes no package of Colab's list."""
+        python, site = environment("-".join(["with", *extras]))
+        (site / "colab.pth").write_text(f"{base_site}\n")
+        pip_install(python, f"{wheel}[{','.join(extras)}]" if extras else str(wheel))
+        listed = [line.split("==")[0] for line in packages.read_text().splitlines()]
+        moved = [name for name in listed if list(site.glob(f"{name.replace('-', '_')}-*"))]
+        if moved: raise RuntimeError(f"{extras}: pip exchanged {', '.join(moved)}")
+        return python
+    return with_extras
 
 
-def run_in_colab(python, path):
-    """Run a notebook as Colab does: with nothing set, in an empty folder; what went wrong, and the
-    seconds it took."""
+def run_in_colab(python, md):
+    """Run the copy for Colab as Colab does: with nothing set, in an empty folder; what went wrong,
+    and the seconds it took."""
     import nbformat
     from jupyter_client.kernelspec import KernelSpec
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
-    nb, start, problem = nbformat.read(path, as_version=4), time.monotonic(), ""
+    nb, start, problem = for_colab(md, run=False), time.monotonic(), ""
     with tempfile.TemporaryDirectory(prefix="colab-") as tmp:
         client = NotebookClient(
             nb,
@@ -722,27 +743,25 @@ def run_in_colab(python, path):
         try: client.execute(env=env)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             problem = str(error)
-    kept = BUILD / "colab-env" / path.relative_to(BUILD / "colab")
+    kept = BUILD / f"colab-env/{name_of(md)}.ipynb"
     kept.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, kept)
     return problem, time.monotonic() - start
 
 
 def test_colab(*names):
-    """Run the notebooks of `make colab` in an environment like Colab's, those that need the fewest
-    extras first. Benchmarks take hours, and translations have the code of their originals."""
+    """Run what `make colab` makes in environments like Colab's, one for each set of extras.
+    Benchmarks take hours, and translations have the code of their originals."""
     mds = [by_name(name) for name in names] or [
         md for md in sources() if md == original(md) and not name_of(md).startswith("benchmarks/")
     ]
-    python, install = colab_environment()
-    groups = {}
+    with_extras, groups = colab_environment(), {}
     for md in mds: groups.setdefault(tuple(sorted(header(md).get("extras", ()))), []).append(md)
     failed = []
     for extras, group in sorted(groups.items(), key=lambda item: (len(item[0]), item[0])):
-        install(extras)
+        python = with_extras(extras)
         with ThreadPoolExecutor(2) as pool:
-            paths = [BUILD / "colab" / f"{name_of(md)}.ipynb" for md in group]
-            runs = pool.map(functools.partial(run_in_colab, python), paths)
+            runs = pool.map(functools.partial(run_in_colab, python), group)
             for md, (problem, seconds) in zip(group, runs):
                 print(f"{name_of(md)}: {'failed' if problem else 'passed'} in {seconds:.0f} s",
                       flush=True)

@@ -95,6 +95,7 @@ def run(connection, files, order):
     if "numpy" in sys.modules: sys.modules["numpy"].random.seed()  # else alike in all kernels
     arguments = order["arguments"]
     if arguments[0].endswith(".py"):
+        if "matplotlib" in sys.modules: sys.modules["matplotlib"].use("agg")  # a script shows none
         sys.argv[:] = arguments
         sys.path[0] = os.path.dirname(arguments[0])
         runpy.run_path(arguments[0], run_name="__main__")
@@ -129,7 +130,10 @@ def start(path, *arguments):
         answer += part or b""
         if b"\n" in answer: kernel = int(answer.split()[0])
     status = int(answer.split()[1])
-    os._exit(status if status >= 0 else 1)
+    if status < 0:  # ended by a signal
+        if -status != signal.SIGKILL: signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
 
 
 if __name__ == "__main__":
