@@ -9,7 +9,7 @@
 # make test       every notebook and every test (about 20 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
 # make docs       the site, in _docs/: everything up to Quarto, checked, then Quarto
-# make readme-image   README's image, from the quickstart in nbs/index.md (about 3 minutes)
+# make readme-image   README's image, from the quickstart in nbs/index.md (about 5 minutes)
 # make bench      the benchmarks; their outputs are kept in git for the site (hours)
 # make colab | clean
 # make test-colab     the notebooks of `make colab` in environments like Colab's (about an hour); NB=name for one

@@ -1,5 +1,6 @@
 """What is committed is what the notebooks make, on any machine; and the pipeline's own promises."""
 import ast
+import base64
 import filecmp
 import graphlib
 import os
@@ -760,7 +761,7 @@ def test_docstrings_become_tables():
         "```python\ndef add(\n    a, b:int=2, *, log:function=<lambda>, **kwargs\n):\n```\n"
         "*Add.*\n\n"
         "Args:\n    a, b: numbers,\n        of any size | kind.\n    **kwargs: more.\n\n"
-        "Returns:\n    The sum."
+        "Returns:\n    The sum of all: one number."
     )
     assert shown.split("\n")[5:] == [
         "*Add.*",
@@ -776,7 +777,7 @@ def test_docstrings_become_tables():
         "",
         "**Returns**",
         "",
-        "The sum.",
+        "The sum of all: one number.",
     ]
 
 
@@ -789,11 +790,22 @@ def test_widgets_are_shown_as_they_were(workshop):
         import ipywidgets
         out = ipywidgets.Output()
         with out: print('inside')
-        ipywidgets.VBox([ipywidgets.IntSlider(), out])
+        image = ipywidgets.Image(value=b'pixels')
+        ipywidgets.VBox([ipywidgets.IntSlider(), out, ipywidgets.HTML('<i>text</i>'), image])
+        ```
+
+        ```python
+        from IPython.display import HTML
+        HTML('<b>bold</b>')
         ```
         """, extras=["notebook"])
-    nb = docs.static_widgets(nbformat.read(notebooks.execute(md), as_version=4))
-    assert [out.get("text") for out in nb.cells[1].outputs] == ["inside\n"]
+    nb = docs.static_outputs(nbformat.read(notebooks.execute(md), as_version=4))
+    inside, text, image = nb.cells[1].outputs
+    assert inside.text == "inside\n" and "<i>text</i>" in text.data["text/markdown"]
+    assert base64.b64decode(image.data["image/png"]) == b"pixels"
+    assert "widgets" not in nb.metadata
+    (shown,) = nb.cells[2].outputs
+    assert "text/html" not in shown.data and "<b>bold</b>" in shown.data["text/markdown"]
 
 
 def test_html_loads_nothing_from_elsewhere(workshop):

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import notebooks
 import yaml
-from nbformat.v4 import new_markdown_cell
+from nbformat.v4 import new_markdown_cell, new_output
 from notebooks import NBS, PUBLISH, ROOT, SITE, name_of, relink, site_url, sources
 
 BESIDE = notebooks.BUILD / "beside"  # what lies beside Quarto's pages: notebooks, Markdown
@@ -71,15 +71,23 @@ def link_line(md):
     )
 
 
-def static_widgets(nb):
-    """Show what a widget displayed when the notebook ran: a live one needs scripts of others."""
+HTML = "```{=html}\n"
+
+
+def static_outputs(nb):
+    """Outputs that need no scripts of others: what a widget displayed when the notebook ran, and
+    HTML as part of the text, for which Quarto would load such scripts."""
     state = nb.metadata.pop("widgets", {})
     state = state.get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
 
     def shown(model):
-        fields = state.get(model.removeprefix("IPY_MODEL_"), {}).get("state", {})
-        if "outputs" in fields: return list(fields["outputs"])
-        return [out for child in fields.get("children", ()) for out in shown(child)]
+        widget = state.get(model.removeprefix("IPY_MODEL_"), {})
+        fields, kind = widget.get("state", {}), widget.get("model_name")
+        if kind == "OutputModel": return list(fields["outputs"])
+        if kind == "ImageModel": mime, value = "image/png", widget["buffers"][0]["data"]
+        elif kind == "HTMLModel": mime, value = "text/html", fields["value"]
+        else: return [out for child in fields.get("children", ()) for out in shown(child)]
+        return [new_output("display_data", {mime: value})] if value else []
 
     for cell in nb.cells:
         outputs = []
@@ -87,6 +95,8 @@ def static_widgets(nb):
             view = out.get("data", {}).get("application/vnd.jupyter.widget-view+json")
             outputs += [nbformat.from_dict(o) for o in shown(view["model_id"])] if view else [out]
         if cell.cell_type == "code": cell.outputs = outputs
+        for data in (out.data for out in outputs if "text/html" in out.get("data", {})):
+            data["text/markdown"] = f"{HTML}{data.pop('text/html')}\n```"
     return nb
 
 
@@ -103,7 +113,7 @@ def stage(md, folder, run):
         cell.source = relink(cell.source, md, near)
     markdown[0].source = markdown[0].source.rstrip() + f"\n- lang: {lang}"  # nbdev's front matter
     nb.cells.insert(1, new_markdown_cell(link_line(md), id="links"))
-    write(static_widgets(nb), folder / f"{name_of(md)}.ipynb")
+    write(static_outputs(nb), folder / f"{name_of(md)}.ipynb")
 
 
 def write(nb, path):
@@ -114,7 +124,7 @@ def write(nb, path):
 # --- Docstrings ----------------------------------------------------------------------------------
 
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields):$")
-ITEM = re.compile(r"^    (\S[^:]*): (.*)")
+ITEM = re.compile(r"^    ([\w.*]+(?:, [\w.*]+)*): (.*)")
 SIGNATURE = re.compile(r"```python\n(.*?)\n```", re.S)
 
 
@@ -282,9 +292,9 @@ def as_markdown(page):
         for out in cell.get("outputs", ()):
             data = out.get("data", {})
             text = out.get("text") or data.get("text/plain", "")
-            if "text/markdown" in data: parts.append(data["text/markdown"])
-            elif not {"image/png", "text/html"} & data.keys() and text:
-                parts.append(f"```text\n{text.rstrip()}\n```")
+            shown = data.get("text/markdown", "")
+            if shown and not shown.startswith(HTML): parts.append(shown)
+            elif text and "image/png" not in data: parts.append(f"```text\n{text.rstrip()}\n```")
     return "\n\n".join(parts)
 
 
@@ -377,7 +387,7 @@ def html_in(page):
     """The HTML that cells of a page show."""
     cells = nbformat.read(page, as_version=4).cells if page.suffix == ".ipynb" else []
     outputs = [out.get("data", {}) for cell in cells for out in cell.get("outputs", ())]
-    return "\n".join(data.get("text/html", "") for data in outputs)
+    return "\n".join(data.get("text/html", data.get("text/markdown", "")) for data in outputs)
 
 
 # --- Quarto --------------------------------------------------------------------------------------
