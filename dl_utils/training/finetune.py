@@ -13,7 +13,7 @@ from ..keras_module import keras
 from .recompile import recompile_model
 from .warmup import constant_learning_rate, set_learning_rate
 
-# %% ../../nbs/training/finetune.md #6250aa72
+# %% ../../nbs/training/finetune.md #8d1fe645
 class _StrictEarlyStopping(keras.callbacks.EarlyStopping):
     """`EarlyStopping` that raises an error if the logs do not contain the metric it monitors.
 
@@ -23,6 +23,10 @@ class _StrictEarlyStopping(keras.callbacks.EarlyStopping):
     Raises:
         ValueError: after an epoch: there is no such metric in the logs.
     """
+    def on_train_begin(self, logs=None):
+        self.best = None  # Keras 3.13 and earlier keep it from one `fit` to the next
+        super().on_train_begin(logs)
+
     def get_monitor_value(self, logs):
         """The monitored value; None if it may still come."""
         logs = logs or {}
