@@ -90,7 +90,21 @@ for name, content in files.items():
     assert history.history == losses
     assert history.epochs == ([0, 1] if name in ("plain", "history") else [3, 4])
 python = "!!python/object/apply:os.getcwd []"
-for wrong in "just: text", "text", "- 1", "", "loss: 5", "history: 5", python:
+# numbers as JSON writes them, metrics of several numbers, epochs without validation; no epochs
+for text, read, epochs in (
+    ("lr: [1e-05, 0.1]", dict(lr=[1e-5, .1]), 2),
+    ("score: [[1, 2], [3, 4]]", dict(score_0=[1, 3], score_1=[2, 4]), 2),
+    ("epochs: [0, 1]\nhistory: {loss: [1, 2], val_loss: [3]}", None, 2),
+    ("epochs: []\nhistory: {}", {}, 0),
+):
+    Path("other.yaml").write_text(text)
+    history = KerasHistory.load("other.yaml")
+    assert len(history.epochs) == epochs and read in (None, history.history), text
+for wrong in (
+    "just: text", "text", "- 1", "", "loss: 5", "history: 5", python,
+    "{}", "epochs: [0, 1]", "run: '2024'", "layers: {1: x}", "loss: [a]", "history: {loss: 5}",
+    "epochs: [7]\nloss: [1, 2]", "epochs: [0, 1]\nhistory: {}", "epochs: '12'\nloss: [1, 2]",
+):
     Path("wrong.yaml").write_text(wrong)
     with pytest.raises(ValueError, match="'wrong.yaml' is no history"):
         KerasHistory.load("wrong.yaml")
