@@ -68,12 +68,25 @@ model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 send = keras.callbacks.LambdaCallback(
     on_epoch_begin=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-for exit_func in ends.append, lambda: ends.append(None), lambda callback: ends.append(callback):
+
+
+def end(callback, status=0): ends.append(callback)
+
+
+for exit_func, takes_callback in (
+    (lambda: ends.append(None), False),
+    (lambda *args: ends.append(*args or [None]), False),
+    (lambda callback: ends.append(callback), True),
+    (end, True),
+):
     stop = DoOnKill("on_epoch_end", exit_func)
     model.fit(x, x[:, :1], verbose=0, callbacks=[send, stop])
-    assert ends.pop() in (stop, None) and stop.exit_func is exit_func and not ends
-with pytest.raises(ValueError, match="exit_func=.* without arguments, or with the callback"):
-    DoOnKill(exit_func=lambda a, b: None)
+    assert ends.pop() is (stop if takes_callback else None)
+    assert stop.exit_func is exit_func and not ends
+# methods and functions of C take something else than a callback
+for wrong in lambda a, b: None, lambda *, a: None, model.save, os._exit, ends.append, 5, None:
+    with pytest.raises(ValueError, match="exit_func=.* without arguments, or a def or lambda"):
+        DoOnKill(exit_func=wrong)
 
 # YAML of a `History`: its dict alone, or with the numbers of the epochs
 losses = dict(loss=[1., .5], val_loss=[2., 1.])
