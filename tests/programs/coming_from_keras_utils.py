@@ -52,8 +52,11 @@ for build in UNet, Deeplabv3Plus, make_fractal_unet:
         build(backbone, im_size=(64, 64))
     with pytest.raises(TypeError, match="pool_mode='max': .* global_pool_2D_with_bottleneck"):
         build(backbone, pool_mode="max")
-    with pytest.raises(TypeError, match="dropuot=0.1: there is no such argument"):
+    name = build.__name__
+    with pytest.raises(TypeError, match=f"dropuot=0.1: {name} has no .* did you mean dropout="):
         build(backbone, dropuot=.1)
+    with pytest.raises(TypeError, match=f"qqq=1: {name} has no such argument; it has backbone, "):
+        build(backbone, qqq=1)
 assert make_fractal_unet(backbone, out_filters=5).output_shape[-1] == 5
 
 for mode in "F", "TH", "F+TH":
