@@ -33,13 +33,13 @@ assert Resizing2DLike()([x, like]).shape == (1, 8, 8, 2)
 
 # a tensor stood second
 start = x = keras.Input((64, 64, 3))
-for filters in 8, 8:
+for filters in 8, 8, 8, 8:
     x = keras.layers.Conv2D(filters, 3, strides=2, padding="same")(x)
 backbone = keras.Model(start, x)
 grey = keras.Input((64, 64, 1))
 colour = keras.layers.Concatenate()([grey] * 3)
 image = np.random.default_rng(0).random((2, 64, 64, 1), "float32")
-for build in UNet, make_fractal_unet:
+for build in UNet, Deeplabv3Plus, make_fractal_unet:
     model = build(backbone, colour, out_filters=3)
     assert model.input_shape == (None, 64, 64, 1) and model(image).shape == (2, 64, 64, 3)
 with pytest.raises(ValueError, match="shape of input_tensor"): UNet(backbone, grey)
