@@ -1,10 +1,13 @@
 """Pruning of our models, of stock models, on two replicas; pruned, quantized and compressed models
 whose training is interrupted and resumed."""
 
+import pytest
 
-def test_our_models_are_pruned(program):
+
+@pytest.mark.parametrize("blocks", ["fewer", pytest.param("all", marks=pytest.mark.slow)])
+def test_our_models_are_pruned(program, blocks):
     """Models of Keras 3 become as sparse as asked, in a step, and keep their outputs unpruned."""
-    program("prune_our_models", flavour="keras")
+    program("prune_our_models", blocks, flavour="keras")
 
 
 def test_stock_models_are_unpruned(program):

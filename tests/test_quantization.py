@@ -23,9 +23,10 @@ def test_applications_are_quantized_and_pruned(program, name, blocks):
     program("quantize_application", "load", name, blocks, flavour="tf_keras")
 
 
-def test_our_models_are_quantized(program):
+@pytest.mark.parametrize("blocks", ["fewer", pytest.param("all", marks=pytest.mark.slow)])
+def test_our_models_are_quantized(program, blocks):
     """In a process with KERAS_MODULE=keras, for which tfmot_utils chooses tf_keras."""
-    program("quantize_our_models", flavour="keras")
+    program("quantize_our_models", blocks, flavour="keras")
 
 
 def test_keras_3_model_is_quantized_in_a_keras_3_process(program):

@@ -203,14 +203,14 @@ def _classify_error(text):
         if re.search(pattern, text): return name
     return text.strip().splitlines()[-1][:80] if text.strip() else 'died'
 
-# %% ../../nbs/compression/compatibility.md #20587b7c
+# %% ../../nbs/compression/compatibility.md #240752cd
 def test_applications(applications=None, include_top=False, size=96, path=None, show=True):
     """Quantize, train, save, reload and convert models of Keras Applications, each in processes of
     its own.
 
     Args:
-        applications: names or constructors, one or several, or a module of constructors; None for
-            all of tf_keras.
+        applications: names or constructors, one or several, or a module of keras.applications;
+            None for all of tf_keras.
         include_top: with the classifier.
         size: height and width of the images.
         path: of a file of JSON lines that keeps the results; applications with a result there are

@@ -26,7 +26,7 @@ from ..utils import check_choice, check_range
 # %% ../../nbs/compression/quantizers.md #1bbbeabd
 tfmot = import_optional('tensorflow_model_optimization', 'quantization').quantization.keras
 
-# %% ../../nbs/compression/quantizers.md #198d33dd
+# %% ../../nbs/compression/quantizers.md #deb0cf81
 BITS = range(2, 17)
 _calibrating = threading.local()
 
@@ -96,6 +96,12 @@ class RangeQuantizer(tfmot.quantizers.MovingAverageQuantizer):
         )
 
     def get_config(self): return dict(num_bits=self.num_bits, decay=self.decay, margin=self.margin)
+
+    # the stock class compares neither the type nor decay and margin
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self): return hash((type(self), *self.get_config().values()))
 
 # %% ../../nbs/compression/quantizers.md #3062a904
 def _cluster_ids(values):

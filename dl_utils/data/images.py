@@ -265,20 +265,23 @@ def _check_tiff_directory(data):
         if size > value_size and number(at + 4 + value_size, value_size) + size > len(data):
             raise ValueError('its directory is cut')
 
-# %% ../../nbs/data/images.md #fc09467b
+# %% ../../nbs/data/images.md #238c0c56
 def _decode_tiff(data, rgb, drop_alpha):
     try: return _decode_with_pillow(data, rgb, drop_alpha)
     except Image.UnidentifiedImageError: _check_tiff_directory(data)
     tifffile = import_optional('tifffile', 'a TIFF of many channels, or of an uncommon kind')
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         for page in file.pages:
-            # 1: not compressed
-            if page.compression != 1: import_optional('imagecodecs', 'a compressed TIFF')
             strips = zip(page.dataoffsets, page.databytecounts)
             if any(start + size > len(data) for start, size in strips):
                 raise ValueError('it ends too early')
         _check_size(*file.series[0].shape[:2])
-        return file.series[0].asarray()
+        try: return file.series[0].asarray()
+        except (ModuleNotFoundError, ValueError) as error:
+            # tifffile reads some compressed files itself
+            if isinstance(error, ModuleNotFoundError) or "'imagecodecs' package" in str(error):
+                import_optional('imagecodecs', 'a compressed TIFF')
+            raise
 
 # %% ../../nbs/data/images.md #8c4a41cc
 def _choose_decoder(data):

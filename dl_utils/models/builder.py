@@ -7,7 +7,10 @@ Docs: https://nikitashubin.github.io/dl_utils/models/builder.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/models/builder.md #950caf8a
+# %% ../../nbs/models/builder.md #4aa84e08
+import inspect
+from difflib import get_close_matches
+
 from ..utils import check_choice, check_int, check_range
 from ..keras_module import keras
 from .backbones import add_preprocessing, backbone2encoder, build_backbone
@@ -180,18 +183,21 @@ def _check_arguments(input_shape, input_tensor, out_filters, activation, dropout
     _resolve_activation(activation, out_filters)
     check_range('dropout', dropout, 0, 1)
 
-# %% ../../nbs/models/builder.md #de9d8c0e
+# %% ../../nbs/models/builder.md #fd22c735
 _REPLACEMENTS = dict(
     dropout_rate='; use dropout=',
     im_size='; use input_shape=(height, width, 3)',
     pool_mode='; global_pool_2D_with_bottleneck and global_pool_conv2D have mode=',
 )
 
-def _refuse(unknown):
+def _refuse(function, unknown):
     "Raise TypeError for the first of a dict of arguments that a function does not have"
+    accepted = list(inspect.signature(function).parameters)[:-1]  # the last one is `unknown`
     for name, value in unknown.items():
-        replacement = _REPLACEMENTS.get(name, '')
-        raise TypeError(f'{name}={value!r}: there is no such argument{replacement}')
+        similar = get_close_matches(name, accepted, n=1)
+        remedy = f'; did you mean {similar[0]}=?' if similar else f"; it has {', '.join(accepted)}"
+        remedy = _REPLACEMENTS.get(name, remedy)
+        raise TypeError(f'{name}={value!r}: {function.__name__} has no such argument{remedy}')
 
 # %% ../../nbs/models/builder.md #785582af
 def _nested_model(function, tensors, name):

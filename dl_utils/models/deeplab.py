@@ -38,7 +38,7 @@ def _deeplab_decoder(x, fine, filters=256, fine_filters=48, separable=True, exac
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #b7b97f2a
+# %% ../../nbs/models/deeplab.md #09d0827a
 def Deeplabv3Plus(
     backbone,
     input_shape=(256, 256, 3),
@@ -91,7 +91,7 @@ def Deeplabv3Plus(
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
             instead of `input_shape`.
         name: of the model.
-        unknown: refused; the error says the new name of an argument that was renamed.
+        unknown: refused; the error says which argument may be meant.
 
     Returns:
         A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
@@ -101,7 +101,7 @@ def Deeplabv3Plus(
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
             weights are not available.
     """
-    _refuse(unknown)
+    _refuse(Deeplabv3Plus, unknown)
     check_choice('output_stride', output_stride, (4, 8, 16, 32))
     check_choice('decoder_stride', decoder_stride, (None, 1, 2, 4, 8, 16, 32))
     for argument, value in ('filters', filters), ('decoder_filters', decoder_filters):

@@ -129,7 +129,7 @@ def _fractal_decoder(
         )
     return results[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #2bef352a
+# %% ../../nbs/models/fractal_unet.md #2eab2d6f
 def make_fractal_unet(
     backbone,
     input_shape=(256, 256, 3),
@@ -171,7 +171,7 @@ def make_fractal_unet(
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
             instead of `input_shape`.
         name: of the model.
-        unknown: refused; the error says the new name of an argument that was renamed.
+        unknown: refused; the error says which argument may be meant.
 
     Returns:
         A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
@@ -181,7 +181,7 @@ def make_fractal_unet(
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
             weights are not available.
     """
-    _refuse(unknown)
+    _refuse(make_fractal_unet, unknown)
     for argument, value in ('filters', filters), ('latent_filters', latent_filters):
         check_int(argument, value)
     check_range('inner_dropout', inner_dropout, 0, 1)

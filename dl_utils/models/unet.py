@@ -75,7 +75,7 @@ def _unet_decoder(maps, filters=None, resize=False):
         x = _up_block(x, maps.get(stride), n_filters, f'decoder{stride}', resize)
     return x
 
-# %% ../../nbs/models/unet.md #340f4bbd
+# %% ../../nbs/models/unet.md #8cfd3860
 def UNet(
     backbone,
     input_shape=(256, 256, 3),
@@ -115,7 +115,7 @@ def UNet(
         input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
             instead of `input_shape`.
         name: of the model.
-        unknown: refused; the error says the new name of an argument that was renamed.
+        unknown: refused; the error says which argument may be meant.
 
     Returns:
         A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
@@ -125,7 +125,7 @@ def UNet(
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
             weights are not available.
     """
-    _refuse(unknown)
+    _refuse(UNet, unknown)
     _check_filters(filters)
     return _build_segmentation_model(
         lambda image, maps, exact: (_unet_decoder(maps, filters, not exact), 1),

@@ -218,20 +218,38 @@ def save(self, path):
     with atomic_write(path) as file: file.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
-# %% ../../nbs/training/history.md #80cd5c2a
+# %% ../../nbs/training/history.md #dad675c3
+def _check_lists(lists, epochs):
+    """Check what a file holds.
+
+    Raises:
+        TypeError, ValueError: it is not at least one list of numbers, or there are more or fewer
+            epochs.
+    """
+    named = lists if epochs is None else dict(lists, epochs=epochs)
+    if not named: raise ValueError('it holds nothing')
+    for name, values in named.items():
+        if not isinstance(values, list): raise ValueError(f'{name!r} is no list')
+        np.asarray(values, float)
+    n = max(map(len, lists.values()), default=0)
+    if epochs is not None and len(epochs) != n:
+        raise ValueError(f'{len(epochs)} epochs, but {n} values')
+
 @patch_to(KerasHistory, static_method=True)
 def load(path):
     """Read a file of `save`, or another YAML file of lists by name, such as `History.history`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else.
+        ValueError: the file holds something else, or another number of epochs than of values.
     """
     import yaml
     try:
         content = dict(yaml.safe_load(Path(path).read_text()))
         epochs = content.pop('epochs', content.pop('epoch', None))
-        return KerasHistory(dict(content.get('history', content)), epochs)
+        lists = dict(content.get('history', content))
+        _check_lists(lists, epochs)
+        return KerasHistory(lists, epochs)
     except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{str(path)!r} is no history: a file by KerasHistory.save is expected, with 'epochs'"

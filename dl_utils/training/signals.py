@@ -206,7 +206,7 @@ def soft_exit():
     if in_notebook(): raise TrainingStopped('training was stopped by a signal')
     sys.exit(0)
 
-# %% ../../nbs/training/signals.md #f7fa8d7e
+# %% ../../nbs/training/signals.md #037d70de
 _BEGIN_EVENTS = 'on_train_begin', 'on_test_begin', 'on_predict_begin'
 _END_EVENTS = 'on_train_end', 'on_test_end', 'on_predict_end'
 
@@ -215,8 +215,8 @@ class DoOnKill(keras.callbacks.Callback):
 
     Args:
         stop_on: the event, any `on_..._begin` or `on_..._end` of a callback, or several.
-        exit_func: a function without arguments, or of this callback, to call then. If it returns,
-            training continues, and waits for the next signal.
+        exit_func: a function without arguments, or a `def` or `lambda` that takes this callback,
+            to call then. If it returns, training continues, and waits for the next signal.
         stop_signals: the signals, by name or number.
 
     It catches signals while `fit`, `evaluate` or `predict` runs. The previous handlers are restored
@@ -240,7 +240,8 @@ class DoOnKill(keras.callbacks.Callback):
 
     def _arguments_of(self, exit_func):
         "None, or this callback, as the function takes them"
-        for arguments in (), (self,):
+        # the argument of a method, such as `model.save`, is something else
+        for arguments in [(), (self,)] if inspect.isfunction(exit_func) else [()]:
             try:
                 inspect.signature(exit_func).bind(*arguments)
             except ValueError:
@@ -249,8 +250,8 @@ class DoOnKill(keras.callbacks.Callback):
                 continue
             return arguments
         raise ValueError(
-            f'exit_func={exit_func!r}: a function that is called without arguments, or with the'
-            ' callback, is expected'
+            f'exit_func={exit_func!r}: a function that is called without arguments, or a def or'
+            ' lambda that takes the callback, is expected'
         )
 
     def _on_event(self, event, *args, **kwargs):

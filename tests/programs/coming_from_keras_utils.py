@@ -33,13 +33,13 @@ assert Resizing2DLike()([x, like]).shape == (1, 8, 8, 2)
 
 # a tensor stood second
 start = x = keras.Input((64, 64, 3))
-for filters in 8, 8:
+for filters in 8, 8, 8, 8:
     x = keras.layers.Conv2D(filters, 3, strides=2, padding="same")(x)
 backbone = keras.Model(start, x)
 grey = keras.Input((64, 64, 1))
 colour = keras.layers.Concatenate()([grey] * 3)
 image = np.random.default_rng(0).random((2, 64, 64, 1), "float32")
-for build in UNet, make_fractal_unet:
+for build in UNet, Deeplabv3Plus, make_fractal_unet:
     model = build(backbone, colour, out_filters=3)
     assert model.input_shape == (None, 64, 64, 1) and model(image).shape == (2, 64, 64, 3)
 with pytest.raises(ValueError, match="shape of input_tensor"): UNet(backbone, grey)
@@ -52,8 +52,11 @@ for build in UNet, Deeplabv3Plus, make_fractal_unet:
         build(backbone, im_size=(64, 64))
     with pytest.raises(TypeError, match="pool_mode='max': .* global_pool_2D_with_bottleneck"):
         build(backbone, pool_mode="max")
-    with pytest.raises(TypeError, match="dropuot=0.1: there is no such argument"):
+    name = build.__name__
+    with pytest.raises(TypeError, match=f"dropuot=0.1: {name} has no .* did you mean dropout="):
         build(backbone, dropuot=.1)
+    with pytest.raises(TypeError, match=f"qqq=1: {name} has no such argument; it has backbone, "):
+        build(backbone, qqq=1)
 assert make_fractal_unet(backbone, out_filters=5).output_shape[-1] == 5
 
 for mode in "F", "TH", "F+TH":
@@ -68,12 +71,25 @@ model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 send = keras.callbacks.LambdaCallback(
     on_epoch_begin=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-for exit_func in ends.append, lambda: ends.append(None), lambda callback: ends.append(callback):
+
+
+def end(callback, status=0): ends.append(callback)
+
+
+for exit_func, takes_callback in (
+    (lambda: ends.append(None), False),
+    (lambda *args: ends.append(*args or [None]), False),
+    (lambda callback: ends.append(callback), True),
+    (end, True),
+):
     stop = DoOnKill("on_epoch_end", exit_func)
     model.fit(x, x[:, :1], verbose=0, callbacks=[send, stop])
-    assert ends.pop() in (stop, None) and stop.exit_func is exit_func and not ends
-with pytest.raises(ValueError, match="exit_func=.* without arguments, or with the callback"):
-    DoOnKill(exit_func=lambda a, b: None)
+    assert ends.pop() is (stop if takes_callback else None)
+    assert stop.exit_func is exit_func and not ends
+# methods and functions of C take something else than a callback
+for wrong in lambda a, b: None, lambda *, a: None, model.save, os._exit, ends.append, 5, None:
+    with pytest.raises(ValueError, match="exit_func=.* without arguments, or a def or lambda"):
+        DoOnKill(exit_func=wrong)
 
 # YAML of a `History`: its dict alone, or with the numbers of the epochs
 losses = dict(loss=[1., .5], val_loss=[2., 1.])
@@ -90,7 +106,21 @@ for name, content in files.items():
     assert history.history == losses
     assert history.epochs == ([0, 1] if name in ("plain", "history") else [3, 4])
 python = "!!python/object/apply:os.getcwd []"
-for wrong in "just: text", "text", "- 1", "", "loss: 5", "history: 5", python:
+# numbers as JSON writes them, metrics of several numbers, epochs without validation; no epochs
+for text, read, epochs in (
+    ("lr: [1e-05, 0.1]", dict(lr=[1e-5, .1]), 2),
+    ("score: [[1, 2], [3, 4]]", dict(score_0=[1, 3], score_1=[2, 4]), 2),
+    ("epochs: [0, 1]\nhistory: {loss: [1, 2], val_loss: [3]}", None, 2),
+    ("epochs: []\nhistory: {}", {}, 0),
+):
+    Path("other.yaml").write_text(text)
+    history = KerasHistory.load("other.yaml")
+    assert len(history.epochs) == epochs and read in (None, history.history), text
+for wrong in (
+    "just: text", "text", "- 1", "", "loss: 5", "history: 5", python,
+    "{}", "epochs: [0, 1]", "run: '2024'", "layers: {1: x}", "loss: [a]", "history: {loss: 5}",
+    "epochs: [7]\nloss: [1, 2]", "epochs: [0, 1]\nhistory: {}", "epochs: '12'\nloss: [1, 2]",
+):
     Path("wrong.yaml").write_text(wrong)
     with pytest.raises(ValueError, match="'wrong.yaml' is no history"):
         KerasHistory.load("wrong.yaml")

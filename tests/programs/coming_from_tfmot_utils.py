@@ -27,7 +27,7 @@ def make_model():
 model = make_model()
 images = np.random.default_rng(0).random((4, 16, 16, 3), "float32")
 
-# a module of constructors
+# a module of keras.applications
 everything = _names(None)
 assert _names(keras.applications) == everything and len(everything) > 60
 assert _names(keras.applications.resnet) == ["ResNet101", "ResNet152", "ResNet50"]
@@ -56,7 +56,8 @@ with pytest.raises(ValueError, match="no layer or class 'Rescalling'"):
     Quantize(configs=dict(Rescalling=NoOpQuantizeConfig()))(model)
 
 # one model, not a pair
-with pytest.raises(TypeError): annotated, quantized = Quantize()(model)
+one = Quantize()(model)
+with pytest.raises(TypeError, match="unpack"): annotated, quantized = one
 
 # a single layer that can't be pruned stays
 for layer in layers.ReLU(), layers.Rescaling(2.), layers.BatchNormalization(), layers.Multiply():

@@ -1,4 +1,6 @@
-"""UNet, DeepLabV3+ and the fractal U-Net of Keras 3, pruned, trained a step and unpruned."""
+"""`BLOCKS`: UNet, DeepLabV3+ and the fractal U-Net of Keras 3, with all blocks of their backbones
+or `fewer`, pruned, trained a step and unpruned."""
+import sys
 import warnings
 
 import keras
@@ -12,7 +14,8 @@ with warnings.catch_warnings():
     from dl_utils.tfmot_utils import get_pruning_callbacks, prune_low_magnitude
     from dl_utils.tfmot_utils import sparsity_report, unprune
 
-repeat_less(keras)
+blocks, = sys.argv[1:]
+if blocks == "fewer": repeat_less(keras)
 images = np.random.default_rng(0).random((2, 64, 64, 3), "float32")
 for make, backbone in (
     (UNet, "EfficientNetV2B0"),
@@ -20,8 +23,9 @@ for make, backbone in (
     (make_fractal_unet, "MobileNetV2"),
 ):
     model = make(backbone, (64, 64, 3), out_filters=2, weights=None)
-    # tracing a graph for one step takes longer than all the rest: one of them shows it
-    model.compile("sgd", "mse", run_eagerly=make is not Deeplabv3Plus)
+    # tracing a graph for one step takes longer than all the rest: with fewer blocks one shows it
+    run_eagerly = blocks == "fewer" and make is not Deeplabv3Plus
+    model.compile("sgd", "mse", run_eagerly=run_eagerly)
     pruned = prune_low_magnitude(model, .7)
     assert np.abs(np.asarray(model(images)) - pruned(images).numpy()).max() < 1e-5
     # or `fit` traces twice, once to create these variables

@@ -1,4 +1,7 @@
-"""UNet, DeepLabV3+ and the fractal U-Net, of any size, quantized and converted."""
+"""`BLOCKS`: UNet, DeepLabV3+ and the fractal U-Net, of any size, with all blocks of their backbones
+or `fewer`, quantized and converted."""
+import sys
+
 import numpy as np
 from fewer_blocks import repeat_less
 
@@ -10,7 +13,8 @@ assert keras.__name__ == "tf_keras" and dl_utils.tfmot_utils.keras is keras
 
 from tf_keras.src.applications.convnext import ConvNeXt
 
-repeat_less(keras)
+blocks, = sys.argv[1:]
+if blocks == "fewer": repeat_less(keras)
 small_convnext = ConvNeXt([1, 1, 1, 1], [8, 16, 24, 32], include_top=False, weights=None,
                           input_shape=(64, 64, 3), model_name="small")
 images = np.random.default_rng(0).random((2, 70, 90, 3), "float32")

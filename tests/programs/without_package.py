@@ -2,6 +2,7 @@
 import sys
 
 import numpy as np
+import pytest
 
 missing, part = sys.argv[1:]
 
@@ -30,8 +31,12 @@ def tensorboard():
 
 
 def tiff():
-    from dl_utils.data.images import read_image
-    read_image("image.tif")
+    from dl_utils.data.images import _decode_file
+    if missing == "imagecodecs":  # tifffile itself reads these
+        for file in "zlib.tif", "packbits.tif": assert (_decode_file(file) == 1).all()
+        with pytest.raises(ValueError, match="needs the package 'imagecodecs'"):
+            _decode_file("lzw.tif")
+    _decode_file("zstd.tif")
 
 
 def small_model():
@@ -54,8 +59,9 @@ def tflite():
 
 if part == "tiff":
     import tifffile
-    tifffile.imwrite("image.tif", np.zeros((8, 8, 6), "uint8"), compression="zstd",
-                     photometric="minisblack", planarconfig="contig")
+    for file in "zstd", "lzw", "zlib", "packbits":
+        tifffile.imwrite(f"{file}.tif", np.ones((8, 8, 6), "uint8"), compression=file,
+                         photometric="minisblack", planarconfig="contig")
 for name in list(sys.modules):  # tifffile keeps the codecs that it has found
     if name.split(".")[0] in (missing, "tifffile"): del sys.modules[name]
 sys.modules[missing] = None
