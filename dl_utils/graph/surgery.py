@@ -415,7 +415,7 @@ def _copy_weights(source, target):
         if [v.shape for v in values] == [tuple(w.shape) for w in new.weights]:
             new.set_weights(values)
 
-# %% ../../nbs/graph/surgery.md #7984bbe1
+# %% ../../nbs/graph/surgery.md #0fb8097a
 def exchange_layers(model, change):
     """Copy a functional model with other layers in the place of some; nested models stay nested,
     shared layers shared.
@@ -429,8 +429,8 @@ def exchange_layers(model, change):
         A new functional model. The weights of unchanged layers are copied; others are new.
     """
     # or a layer that stands in two nested models becomes two
-    public = getattr(keras, 'saving', keras.utils)  # tf.keras has the function in utils only
-    saving = importlib.import_module(public.serialize_keras_object.__module__)
+    # in `utils`, since tf.keras has no `saving`
+    saving = importlib.import_module(keras.utils.serialize_keras_object.__module__)
     sharing = saving.ObjectSharingScope
     # they are at hand, whether registered or not
     classes = {type(layer).__name__: type(layer) for layer in get_all_layers(model)}
@@ -454,7 +454,7 @@ def _exchange(entries, model, change, replacements):
             if id(layer) not in replacements: replacements[id(layer)] = change(layer)
             new = replacements[id(layer)]
             if new is not None:
-                entry.update(keras.saving.serialize_keras_object(new))
+                entry.update(keras.utils.serialize_keras_object(new))
                 exchanged.add(id(layer))
         # built by a call, Keras 2 names variables after their layer, and by these names `.h5` files
         # keep an optimizer's
