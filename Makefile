@@ -47,7 +47,7 @@ docs readme-image colab: build
 	@$(RUN) tools/notebooks.py $@
 
 test-colab: build
-	@$(RUN) tools/notebooks.py test_colab $(NB)
+	@$(RUN) tools/notebooks.py $@ $(NB)
 
 bench: build  # the peers, PyTorch among them: several GB
 	@$(RUN) -m pip install --disable-pip-version-check -e '.[bench]'

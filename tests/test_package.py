@@ -1,8 +1,5 @@
 """The package as users meet it: what an import costs, what the wheel holds, saved models."""
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
 import zipfile
 
@@ -27,21 +24,7 @@ def test_import_takes_hardly_longer_than_that_of_keras(program):
 
 
 def test_wheel(tmp_path):
-    copy = tmp_path / "copy"  # setuptools leaves its own files where it builds
-    shutil.copytree(notebooks.LIB, copy / "dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in set(publish.PACKAGED) - {"dl_utils"}: shutil.copy(notebooks.ROOT / name, copy)
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        tmp_path,
-        copy,
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
+    wheel = zipfile.ZipFile(publish.wheel_of_tree(tmp_path))
     modules = {p.relative_to(notebooks.ROOT).as_posix() for p in notebooks.LIB.rglob("*.py")}
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == modules  # the package alone

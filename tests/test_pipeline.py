@@ -12,6 +12,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import colab
 import docs
 import nbformat
 import notebooks
@@ -468,7 +469,7 @@ def test_copies_for_colab_install_what_they_need(workshop, monkeypatch):
         """
     one = workshop.write("one", text, extras=["onnx", "tiff"], gpu=True)
     two = workshop.write("two", text)
-    nb = notebooks.for_colab(one)
+    nb = colab.for_colab(one)
     code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
     assert code[0].startswith("from importlib.util import find_spec\n\nif find_spec('dl_utils')")
     assert f"{notebooks.DISTRIBUTION}[onnx,tiff] @ git+{notebooks.REPOSITORY}@" in code[0]
@@ -477,8 +478,8 @@ def test_copies_for_colab_install_what_they_need(workshop, monkeypatch):
     assert nb.metadata.accelerator == "GPU" and "dl_utils" not in nb.metadata
     assert not any("execution" in cell.metadata for cell in nb.cells)
     without_code = workshop.write("three", "# Three\n\nNo code.\n")
-    assert [cell.cell_type for cell in notebooks.for_colab(without_code).cells] == ["markdown"]
-    plain = notebooks.for_colab(two)
+    assert [cell.cell_type for cell in colab.for_colab(without_code).cells] == ["markdown"]
+    plain = colab.for_colab(two)
     assert "accelerator" not in plain.metadata
     install = next(cell.source for cell in plain.cells if cell.cell_type == "code")
     assert f'"{notebooks.DISTRIBUTION} @ git+' in install
@@ -487,7 +488,7 @@ def test_copies_for_colab_install_what_they_need(workshop, monkeypatch):
 def test_widgets_of_copies_have_their_state():
     """GitHub shows no notebook whose metadata name widgets without their state."""
     pytest.importorskip("ipywidgets")
-    nb = notebooks.for_colab(notebooks.by_name("plotting"))
+    nb = colab.for_colab(notebooks.by_name("plotting"))
     for kept in nb.metadata.get("widgets", {}).values(): assert kept["state"]
     assert nb.metadata.get("widgets")
 

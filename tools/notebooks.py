@@ -6,8 +6,8 @@
     python tools/notebooks.py demo              run the segmentation tutorial into demo/
     python tools/notebooks.py readme-image      make the image of README from nbs/index.md
     python tools/notebooks.py docs              process executed notebooks, render them (docs.py)
-    python tools/notebooks.py colab             write executed copies for Colab into _build/colab/
-    python tools/notebooks.py test_colab        run these in an environment like Colab's
+    python tools/notebooks.py colab             write executed copies for Colab (colab.py)
+    python tools/notebooks.py test-colab [NAME] run these in environments like Colab's
     python tools/notebooks.py bench             run nbs/benchmarks/, keep their outputs for the docs
     python tools/notebooks.py clean             remove what was made and is not committed
 
@@ -30,7 +30,6 @@ import sys
 import tempfile
 import time
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -632,141 +631,14 @@ def docs():
     docs.docs()
 
 
-def install_cell(extras):
-    """The cell that installs this package with these extras, where it is not installed."""
-    name = DISTRIBUTION + (f"[{','.join(extras)}]" if extras else "")
-    address = f"git+{REPOSITORY}@{PUBLISH['branch']}"
-    return (
-        "from importlib.util import find_spec\n\nif find_spec('dl_utils') is None:\n"
-        f'    %pip install -q "{name} @ {address}"'
-    )
-
-
-def for_colab(md, run=True):
-    """The copy of a notebook, executed unless `run` is false, with what Colab needs: a first cell
-    that installs the package with the extras of its header, and, where a header has `gpu: true`, a
-    runtime with a GPU."""
-    from nbformat.v4 import new_code_cell, new_markdown_cell
-    nb, needs = with_images(published(md, run), md), header(md)
-    kinds = [cell.cell_type for cell in nb.cells]
-    if "code" in kinds:
-        install = new_code_cell(install_cell(needs.get("extras", ())), id="install")
-        nb.cells.insert(kinds.index("code"), install)
-    nb.metadata["colab"] = {"provenance": [], "toc_visible": True}
-    if needs.get("gpu"): nb.metadata.update(accelerator="GPU", colab=nb.metadata["colab"] | {
-        "gpuType": "T4"})
-    nb.metadata.pop("dl_utils", None)
-    for i, cell in enumerate(nb.cells):
-        cell.metadata.pop("execution", None)  # times of day, which differ from run to run
-        if cell.cell_type == "markdown": cell.source = relink(cell.source, md, colab_url)
-        elif "slow" in cell.metadata.get("tags", ()) and is_component(md):
-            code = f"```python\n{cell.source}\n```"
-            text = f"This takes long. To run it, copy it to a cell:\n\n{code}"
-            nb.cells[i] = new_markdown_cell(text, id=cell.id)
-    return nb
-
-
 def colab():
-    """Executed copies that install the package first, for the branch that Colab reads."""
-    import nbformat
-    out, p = BUILD / "colab", PUBLISH
-    shutil.rmtree(out, ignore_errors=True)
-    for md in sources():
-        path = out / f"{name_of(md)}.ipynb"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(for_colab(md), path)
-    print(
-        f"{out.relative_to(ROOT)}/ is what the branch {p['colab_branch']!r} of"
-        f" {p['user']}/{p['repo']} should hold"
-    )
-
-
-def colab_environment():
-    """An environment with Colab's packages, and a function that makes another one on top of it:
-    with a wheel of this tree, and the extras that a notebook asks for."""
-    home, packages = BUILD / "colab-env", ROOT / "tests/colab-packages.txt"
-    shutil.rmtree(home, ignore_errors=True)
-
-    def environment(name):
-        subprocess.run([sys.executable, "-m", "venv", home / name], check=True)
-        site, = (home / name).glob("lib/python*/site-packages")
-        return home / name / "bin/python", site
-
-    def pip_install(python, *wanted):
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *wanted], check=True)
-
-    base, base_site = environment("colab")
-    pip_install(base, "-r", packages)
-    with tempfile.TemporaryDirectory() as tmp:  # setuptools leaves its own files where it builds
-        shutil.copytree(LIB, f"{tmp}/dl_utils", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in "pyproject.toml", "README.md", "LICENSE": shutil.copy(ROOT / name, tmp)
-        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", home, tmp]
-        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    wheel, = home.glob("*.whl")
-
-    def with_extras(extras):
-        """The Python of this environment; its installation changes no package of Colab's list."""
-        python, site = environment("-".join(["with", *extras]))
-        (site / "colab.pth").write_text(f"{base_site}\n")
-        pip_install(python, f"{wheel}[{','.join(extras)}]" if extras else str(wheel))
-        listed = [line.split("==")[0] for line in packages.read_text().splitlines()]
-        moved = [name for name in listed if list(site.glob(f"{name.replace('-', '_')}-*"))]
-        if moved: raise RuntimeError(f"{extras}: pip exchanged {', '.join(moved)}")
-        return python
-    return with_extras
-
-
-def run_in_colab(python, md):
-    """Run the copy for Colab as Colab does: with nothing set, in an empty folder; what went wrong,
-    and the seconds it took."""
-    import nbformat
-    from jupyter_client.kernelspec import KernelSpec
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-    from traitlets.config import Config
-    nb, start, problem = for_colab(md, run=False), time.monotonic(), ""
-    with tempfile.TemporaryDirectory(prefix="colab-") as tmp:
-        client = NotebookClient(
-            nb,
-            kernel_name="python3",
-            timeout=RUN.getint("cell_timeout"),
-            resources={"metadata": {"path": tmp}},
-            config=Config(KernelManager={"transport": "ipc", "ip": f"{tmp}/kernel"}),
-        )
-        client.create_kernel_manager()._kernel_spec = KernelSpec(
-            argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            display_name="Colab",
-            language="python",
-        )
-        env = {k: v for k, v in clean_env(tmp).items() if k != "PYTHONPATH"}
-        try: client.execute(env=env)
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            problem = str(error)
-    kept = BUILD / f"colab-env/{name_of(md)}.ipynb"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nb, kept)
-    return problem, time.monotonic() - start
+    import colab
+    colab.colab()
 
 
 def test_colab(*names):
-    """Run what `make colab` makes in environments like Colab's, one for each set of extras.
-    Benchmarks take hours, and translations have the code of their originals."""
-    mds = [by_name(name) for name in names] or [
-        md for md in sources() if md == original(md) and not name_of(md).startswith("benchmarks/")
-    ]
-    with_extras, groups = colab_environment(), {}
-    for md in mds: groups.setdefault(tuple(sorted(header(md).get("extras", ()))), []).append(md)
-    failed = []
-    for extras, group in sorted(groups.items(), key=lambda item: (len(item[0]), item[0])):
-        python = with_extras(extras)
-        with ThreadPoolExecutor(2) as pool:
-            runs = pool.map(functools.partial(run_in_colab, python), group)
-            for md, (problem, seconds) in zip(group, runs):
-                print(f"{name_of(md)}: {'failed' if problem else 'passed'} in {seconds:.0f} s",
-                      flush=True)
-                if problem: failed.append(f"{name_of(md)}:\n{problem}")
-    if failed: sys.exit("\n\n".join(["", *failed]))
+    import colab
+    colab.test_colab(*names)
 
 
 def kept_path(md):
@@ -890,9 +762,7 @@ def main():
     )
     parser.add_argument(
         "command",
-        choices=(
-            "build run quick demo readme-image docs colab test_colab bench clean".split()
-        ),
+        choices="build run quick demo readme-image docs colab test-colab bench clean".split(),
     )
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()
@@ -903,4 +773,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    import notebooks  # the module that docs.py and colab.py import: its `CellFailed` is caught
+    notebooks.main()

@@ -32,12 +32,29 @@ def git(*arguments, **options):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, **options).stdout
 
 
+def pip_install(python, *packages):
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+
+
 def new_environment(folder, *packages):
     """A virtual environment with these packages alone; its Python."""
     run(sys.executable, "-m", "venv", folder)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+    if packages: pip_install(python, *packages)
     return python
+
+
+def wheel_of_tree(folder):
+    """A wheel of the working tree, committed or not; its path."""
+    with tempfile.TemporaryDirectory(prefix="wheel-") as tmp:
+        copy = Path(tmp)  # setuptools leaves its own files where it builds
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(notebooks.LIB, copy / "dl_utils", ignore=skip)
+        for name in set(PACKAGED) - {"dl_utils"}: shutil.copy(notebooks.ROOT / name, copy)
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, copy,
+            stdout=subprocess.DEVNULL)
+    wheel, = Path(folder).glob("*.whl")
+    return wheel
 
 
 def check_tag(tag):
