@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/masks.html.md"""
 # %% auto #0
 __all__ = ['read_palette']
 
-# %% ../../nbs/data/masks.md #041be238
+# %% ../../nbs/data/masks.md #b05bf391
 import json
 import re
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ import yaml
 from fastcore.basics import patch_to
 
 from .images import DataProblem, read_image, read_mask
+from ..utils import check_int
 
 # %% ../../nbs/data/masks.md #cf0cebe2
 def _is_hex_color(text): return bool(re.fullmatch('#[0-9a-fA-F]{6}', text))
@@ -163,21 +164,24 @@ def _colors_to_indices(mask, colors):
         f' nearest is {nearest}'
     )
 
-# %% ../../nbs/data/masks.md #9f649a3b
+# %% ../../nbs/data/masks.md #c23c6f4b
 @dataclass(frozen=True)
 class _MaskFormat:
     """How masks are stored; reads them.
 
     Args:
         colors: a tuple of `(r, g, b)`, one a class, or None.
-        ignore_color: the colour of ignored pixels, or None.
+        ignore_colors: the colours of ignored pixels.
         stacked: each channel is the mask of a class.
-        ignore_index: the value of ignored pixels in masks without colours, or None.
+        ignore_index: the value that `read` returns for ignored pixels in masks without colours, or
+            None.
+        ignored: the values that mark ignored pixels in the files.
     """
     colors: tuple | None = None
-    ignore_color: tuple | None = None
+    ignore_colors: tuple = ()
     stacked: bool = False
     ignore_index: int | None = None
+    ignored: tuple = ()
 
     def read(self, path):
         """Read a mask.
@@ -186,15 +190,15 @@ class _MaskFormat:
             path: of the file, or a tuple with one (or None) for each class.
 
         Returns:
-            uint8 or uint16: `(height, width)`, grey values or indices of classes (`ignore_color`
-            has the index behind them); or `(height, width, classes)`, grey values of each class.
+            uint8 or uint16: `(height, width)`, grey values or indices of classes (`ignore_colors`
+            have the index behind them); or `(height, width, classes)`, grey values of each class.
 
         Raises:
             DataProblem: the file can't be read, or holds another kind of mask.
         """
         if isinstance(path, tuple): return self._stack_files(path)
         if self.colors: return self._read_colors(path)
-        mask = read_mask(path, self.stacked)
+        mask = self._read_values(path, self.stacked)
         if mask.ndim == 2: return mask[..., None] if self.stacked else mask
         if self.stacked or mask.shape[-1] > 4: return mask
         raise DataProblem(
@@ -206,12 +210,31 @@ class _MaskFormat:
             ' class',
         )
 
-# %% ../../nbs/data/masks.md #a1771c68
+# %% ../../nbs/data/masks.md #119fbd00
+@patch_to(_MaskFormat)
+def _read_values(self, path, stacked=False):
+    "The values of a file, where `ignore_index` has replaced all that mark ignored pixels"
+    mask = read_mask(path, stacked)
+    others = [value for value in self.ignored if value != self.ignore_index]
+    if others: mask = np.where(np.isin(mask, others), self.ignore_index, mask)
+    if mask.dtype in (np.uint8, np.uint16): return mask
+    low, high = mask.min(), mask.max()
+    if 0 <= low and high <= 65535: return mask.astype('uint8' if high < 256 else 'uint16')
+    worst = low if low < 0 else high
+    what = f'holds the value {worst}, where classes are numbers from 0 to 65535'
+    remedy = f'if it marks pixels to ignore pass ignore_index={worst}'
+    raise DataProblem(path, 'value', what, remedy)
+
+# %% ../../nbs/data/masks.md #66ca8602
 @patch_to(_MaskFormat)
 def _read_colors(self, path):
-    pixels = read_image(path)
-    colors = self.colors + ((self.ignore_color,) if self.ignore_color else ())
-    try: return _colors_to_indices(pixels, colors)
+    pixels = read_image(path, channels=3)
+    if pixels.dtype != np.uint8:
+        what = f'holds {pixels.dtype}, where the colours of a palette have 8 bits'
+        raise DataProblem(path, 'colours', what, 'save it with 8 bits')
+    try:
+        indices = _colors_to_indices(pixels, self.colors + self.ignore_colors)
+        return np.minimum(indices, len(self.colors)).astype(indices.dtype, copy=False)
     except ValueError as error:
         remedy = (
             'complete the palette, or leave it out if the mask holds indices, or save the mask'
@@ -221,10 +244,10 @@ def _read_colors(self, path):
             remedy += ' (JPEG and lossy WebP change colours)'
         raise DataProblem(path, 'colours', str(error), remedy) from None
 
-# %% ../../nbs/data/masks.md #6030efbb
+# %% ../../nbs/data/masks.md #424b4604
 @patch_to(_MaskFormat)
 def _stack_files(self, paths):
-    masks = [path and read_mask(path) for path in paths]
+    masks = [path and self._read_values(path) for path in paths]
     first, shape = next((p, mask.shape[:2]) for p, mask in zip(paths, masks) if mask is not None)
     for path, mask in zip(paths, masks):
         if mask is not None and mask.shape != shape:
@@ -234,7 +257,7 @@ def _stack_files(self, paths):
     masks = [np.zeros(shape, dtype) if mask is None else mask for mask in masks]
     return np.stack(masks, axis=-1, dtype=dtype)
 
-# %% ../../nbs/data/masks.md #51bcbcb4
+# %% ../../nbs/data/masks.md #cef4483a
 def _find_ignore_color(ignore_index, colors, names):
     "The colour that `ignore_index` means in a palette"
     if isinstance(ignore_index, str) and ignore_index in (names or ()):
@@ -248,24 +271,47 @@ def _find_ignore_color(ignore_index, colors, names):
         )
     return _parse_color(ignore_index)
 
+def _find_ignore_colors(ignore_index, colors, names):
+    "The same for several of them, in a list or tuple"
+    is_list = isinstance(ignore_index, (list, tuple))
+    are_several = is_list and (len(ignore_index) != 3 or any(np.ndim(i) for i in ignore_index))
+    if is_list and any(isinstance(i, str) for i in ignore_index): are_several = True
+    several = ignore_index if are_several else [ignore_index]
+    return tuple(dict.fromkeys(_find_ignore_color(i, colors, names) for i in several))
+
+def _check_ignored(ignore_index):
+    """The argument `ignore_index` of masks without a palette, as a tuple of whole numbers."""
+    several = isinstance(ignore_index, (list, tuple, set, np.ndarray))
+    values = list(ignore_index) if several else [ignore_index]
+    if not values: raise ValueError('ignore_index: no value is in the list; pass None for none')
+    remedy = 'or a list of several'
+    return tuple(sorted({check_int('ignore_index', v, None, remedy) for v in values}))
+
+def _common_ignore_index(ignored):
+    "The value that stands for all values of ignored pixels; none of a mask, if all are negative"
+    return max((value for value in ignored if 0 <= value <= 65535), default=65535)
+
 def _mask_format(palette=None, ignore_index=None, stacked=False):
     """The format of masks, from the arguments of a loader.
 
     Args:
         palette: as in `read_palette`, or None.
         ignore_index: the value of ignored pixels, or None; with a palette a colour, or the name or
-            number of a colour in it.
+            number of a colour in it; or a list of several.
         stacked: whether each channel is the mask of a class.
 
     Returns:
-        `(MaskFormat, ignore_index, names)`: with a palette, `ignore_index` is the value that
-        `MaskFormat.read` returns for the colour; names of the classes or None.
+        `(MaskFormat, ignore_index, names)`: `ignore_index` is the value that `MaskFormat.read`
+        returns for ignored pixels; names of the classes or None.
 
     Raises:
         ValueError: the arguments contradict each other.
     """
+    if palette is None and ignore_index is None: return _MaskFormat(stacked=stacked), None, None
     if palette is None:
-        return _MaskFormat(stacked=stacked, ignore_index=ignore_index), ignore_index, None
+        ignored = _check_ignored(ignore_index)
+        index = _common_ignore_index(ignored)
+        return _MaskFormat(stacked=stacked, ignore_index=index, ignored=ignored), index, None
     if stacked:
         raise ValueError(
             'palette= and stacked=True: masks are either painted in colours, or have a channel for'
@@ -273,10 +319,10 @@ def _mask_format(palette=None, ignore_index=None, stacked=False):
         )
     colors, names = read_palette(palette)
     if ignore_index is None: return _MaskFormat(colors), None, names
-    ignore_color = _find_ignore_color(ignore_index, colors, names)
-    classes = [i for i, color in enumerate(colors) if color != ignore_color]
+    ignore_colors = _find_ignore_colors(ignore_index, colors, names)
+    classes = [i for i, color in enumerate(colors) if color not in ignore_colors]
     names = names and tuple(names[i] for i in classes)
-    return _MaskFormat(tuple(colors[i] for i in classes), ignore_color), len(classes), names
+    return _MaskFormat(tuple(colors[i] for i in classes), ignore_colors), len(classes), names
 
 # %% ../../nbs/data/masks.md #1e90fed9
 def _interpret_mask_values(values):
