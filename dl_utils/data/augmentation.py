@@ -51,7 +51,7 @@ def _seeded(seed):
             random.setstate(python_state)
             np.random.set_state(numpy_state)
 
-# %% ../../nbs/data/augmentation.md #368142b7
+# %% ../../nbs/data/augmentation.md #84d2767e
 class _SeededTransforms:
     """Transforms with random numbers that are a function of whole numbers; threads may call it.
 
@@ -75,7 +75,7 @@ class _SeededTransforms:
         """Apply the transforms.
 
         Args:
-            image: uint8 RGB, `(height, width, 3)`.
+            image: uint8, or float32 in [0, 1], `(height, width, channels)`.
             mask: whole numbers, `(height, width)` or `(height, width, channels)`.
             *numbers: whole numbers from 0 on, which determine the random ones.
 
@@ -98,7 +98,7 @@ class _SeededTransforms:
         self._copies.transforms.set_random_state(rng, self._copies.random)
         return self._copies.transforms
 
-# %% ../../nbs/data/augmentation.md #a397e927
+# %% ../../nbs/data/augmentation.md #85543e19
 def _check_transformed_pair(output, image, mask):
     """Check the output of transforms.
 
@@ -118,32 +118,36 @@ def _check_transformed_pair(output, image, mask):
             f"transforms gave {type(output).__name__}; a dict with 'image' and 'mask' is expected"
         )
     new_image, new_mask = np.asarray(output['image']), np.asarray(output['mask'])
-    _check_shapes(new_image, new_mask, mask)
+    if image.shape[-1] == 1 and new_image.ndim == 2: new_image = new_image[..., None]
+    _check_shapes(new_image, new_mask, image, mask)
     if new_mask.dtype != mask.dtype:
         raise ValueError(
             f'transforms gave a mask of {new_mask.dtype}, of {mask.dtype} before; a mask must keep'
             ' its whole numbers and their dtype'
         )
-    if new_image.dtype != np.uint8: _check_floats(new_image)
+    if new_image.dtype != np.uint8: _check_floats(new_image, image)
     return new_image, new_mask
 
-def _check_shapes(new_image, new_mask, mask):
-    is_rgb = new_image.ndim == 3 and new_image.shape[-1] == 3
-    if is_rgb and new_mask.shape == new_image.shape[:2] + mask.shape[2:]: return
+def _check_shapes(new_image, new_mask, image, mask):
+    channels = image.shape[-1]
+    keeps_channels = new_image.ndim == 3 and new_image.shape[-1] == channels
+    if keeps_channels and new_mask.shape == new_image.shape[:2] + mask.shape[2:]: return
     mask_shape = ', '.join(['height', 'width', *map(str, mask.shape[2:])])
     raise ValueError(
         f'transforms gave an image of shape {new_image.shape} and a mask of {new_mask.shape};'
-        f' (height, width, 3) and ({mask_shape}), of one height and width, are expected. Leave out'
+        f' (height, width, {channels}) and ({mask_shape}), of one height and width, are expected. Leave out'
         ' ToTensorV2: Keras wants channels last'
     )
 
-def _check_floats(image):
+def _check_floats(image, before):
     if image.dtype.kind != 'f':
         raise ValueError(
             f'transforms gave an image of {image.dtype}; uint8, or floats in [0, 1], are expected'
         )
     low, high = float(image.min(initial=1)), float(image.max(initial=0))
-    if not -1e-3 <= low <= high <= 1 + 1e-3:
+    # interpolation by cubic splines goes beyond the values of its input
+    tolerance = 1e-3 if before.dtype == np.uint8 else .25
+    if not -tolerance <= low <= high <= 1 + tolerance:
         raise ValueError(
             f'transforms gave an image of {image.dtype} from {low:.3g} to {high:.3g}; uint8, or'
             ' floats in [0, 1], are expected. Leave out Normalize: the models of dl_utils'
@@ -220,18 +224,61 @@ def _find_transform_problems(transforms, image, mask, table, *numbers, draws=16)
     if _changes_classes(call_mask, mask, table, draws, repeats): problems.add('classes')
     return problems
 
-# %% ../../nbs/data/augmentation.md #7a6e2a08
+# %% ../../nbs/data/augmentation.md #75da14c7
+def _single_transforms(transforms):
+    "The transforms inside `Compose`, `OneOf` and the like"
+    inner = getattr(transforms, 'transforms', None)
+    if not isinstance(inner, (list, tuple)): return [transforms]
+    return [leaf for t in inner for leaf in _single_transforms(t)]
+
+def _error_of(transform, image):
+    "The output image, and the error that the transform raised instead"
+    mask = np.zeros(image.shape[:2], 'uint8')
+    try: return transform(image=image, mask=mask)['image'], None
+    except Exception as error: return None, error
+
+def _has_8_bits(image):
+    "Whether all values of a float image are multiples of 1/255"
+    levels = np.asarray(image, 'float32') * 255
+    return np.abs(levels - np.rint(levels)).max(initial=0) < 1e-3 and np.ptp(levels) > 1
+
+# %% ../../nbs/data/augmentation.md #9a25daad
+def _find_unsuitable_transforms(transforms, size, channels, dtype):
+    """Find transforms of albumentations that can't take an image, or lose bits of it.
+
+    Args:
+        transforms: a callable.
+        size, channels, dtype: of the images: `(height, width)`, a number, 'uint8' or 'float32'.
+
+    Returns:
+        Two dictionaries by name: the error of each transform that fails, and None for each that
+        keeps 8 bits only.
+    """
+    noise = np.random.default_rng(0).random((*size, channels), 'float32')
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), 'uint8')
+    image = noise if dtype == 'float32' else (noise * 255).astype('uint8')
+    fails, loses_bits = {}, {}
+    for transform in _single_transforms(transforms):
+        if not hasattr(transform, 'p'): continue
+        always = copy.deepcopy(transform)
+        always.p, name = 1, type(transform).__name__
+        output, error = _error_of(always, image.copy())
+        if error is not None and _error_of(always, rgb.copy())[1] is None: fails[name] = error
+        if error is None and dtype == 'float32' and _has_8_bits(output): loses_bits[name] = None
+    return fails, loses_bits
+
+# %% ../../nbs/data/augmentation.md #8b5f6bc2
 def _transform_pair(transforms, image, mask, *numbers):
     """Apply `transforms` (or nothing, for None) to an image and its mask, and check the output.
 
     Args:
         transforms: a callable `(image=, mask=) -> dict`, or None.
-        image: uint8, `(height, width, 3)`.
+        image: uint8, or float32 in [0, 1], `(height, width, channels)`.
         mask: integers, `(height, width)`.
         *numbers: whole numbers from 0 on, which determine random transforms.
 
     Returns:
-        The image, float32 RGB in [0, 1], and the mask.
+        The image, float32 in [0, 1], and the mask.
 
     Raises:
         ValueError: the sizes differ, or the image leaves [0, 1].

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/batches.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/batches.md #62d7bd8e
+# %% ../../nbs/data/batches.md #329e67ba
 import dataclasses
 import math
 import os
@@ -27,7 +27,7 @@ from .prefetch import _results_of, _SharedBuffers, _ThreadExecutor, _unpack_erro
 from .prefetch import _WorkerPool
 from .validation import _available_cpus, _DatasetInfo
 from .pairs import mask_file
-from .images import DataProblem, read_image
+from .images import DataProblem, image_file
 from .masks import _MaskEncoder
 from .augmentation import _check_transformed_pair, _SeededTransforms, _write_float
 
@@ -89,7 +89,7 @@ class _Plan:
         n, (index, count) = round(n * self.epoch_multiplier), self.part
         return self.drop_incomplete_batch or len(range(index, n, count)) % self.batch_size == 0
 
-# %% ../../nbs/data/batches.md #ee44dfb3
+# %% ../../nbs/data/batches.md #cd28669f
 @dataclass
 class _Source:
     """Everything that a sample is made from.
@@ -116,7 +116,8 @@ class _Source:
         image_path, mask_path = self.dataset_info.pairs[index]
         arrays = None if self.cache is None else self.cache.get(image_path)
         if arrays is not None: return arrays
-        arrays = read_image(image_path), self.dataset_info.format.read(mask_path)
+        info = self.dataset_info
+        arrays = info.image_format.read(image_path), info.format.read(mask_path)
         if self.cache is not None: self.cache.put(image_path, *arrays)
         return arrays
 
@@ -130,12 +131,13 @@ class _Source:
             'look at the transforms, and whether the file was changed since the loader was made',
         )
 
-# %% ../../nbs/data/batches.md #b41c834f
+# %% ../../nbs/data/batches.md #1ac74207
 @patch_to(_Source)
 def transformed(self, index, *numbers, arrays=None):
     """Image and mask of a pair, transformed; the random transforms depend on `numbers`: the seed,
     the epoch and the position. `arrays` are both, if they were read before."""
     image, mask = arrays or self.read(index)
+    image = self.dataset_info.image_format.scale(image)
     try:
         if image.shape[:2] != mask.shape[:2]:
             raise ValueError(
@@ -165,7 +167,7 @@ def encode(self, index, mask, target=None, weights=None, encoder=None):
 def specs(self, batch_size, size):
     """Shape and dtype of each array of a batch."""
     encoder, shape = self.encoder, (batch_size, *size)
-    specs = [((*shape, 3), 'float32'), ((*shape, *encoder.depth), encoder.dtype)]
+    specs = [((*shape, self.dataset_info.image_channels), 'float32'), ((*shape, *encoder.depth), encoder.dtype)]
     return specs + [(shape, 'float32')] * encoder.weighted
 
 # %% ../../nbs/data/batches.md #748949a3
@@ -226,7 +228,7 @@ class _Batch:
                 last = problem
         raise last
 
-# %% ../../nbs/data/batches.md #fd17be1a
+# %% ../../nbs/data/batches.md #8487035b
 @patch_to(_Batch)
 def _write(self, i, index, at, is_first=True):
     (epoch, _, plan), source = self.key, self.source
@@ -235,7 +237,7 @@ def _write(self, i, index, at, is_first=True):
     image, mask = source.transformed(index, *numbers, arrays=arrays)
     if image.shape[:2] != source.size:
         image_path, _ = source.dataset_info.pairs[index]
-        self.other_sizes[i] = image, source.encode(index, mask), image_path
+        self.other_sizes[i] = image, source.encode(index, mask), image_file(image_path)
     else:
         source.encode(index, mask, self.y[i], None if self.w is None else self.w[i])
         _write_float(image, self.x[i])

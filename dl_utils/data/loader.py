@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #4caefe42
+# %% ../../nbs/data/loader.md #a9dc078e
 import itertools
 import math
 import os
@@ -25,11 +25,13 @@ from fastcore.basics import patch_to
 from ..keras_module import import_optional, PyDataset
 from ..utils import check_choice, check_int, check_range
 from ..plotting import browse as browse_samples, show_masks
+from .images import image_file
 from .pairs import raise_first
 from .masks import _check_class_weights, _compute_class_weights, _MaskEncoder
 from .validation import _analyze_dataset, _count_class_pixels, _mask_values, check
 from .validation import Problems
-from .augmentation import _find_transform_problems, _make_class_change_probe
+from .augmentation import _find_transform_problems, _find_unsuitable_transforms
+from .augmentation import _make_class_change_probe
 from .augmentation import _SeededTransforms, _write_float
 from .prefetch import _check_picklable, _make_cache, _reset_after_fork
 from .batches import _check_same_size, _Plan, _prefetch_batches, _Source
@@ -66,7 +68,7 @@ def _check_arguments(loader):
     check_choice('on_error', loader.on_error, ('raise', 'skip'))
     if isinstance(loader.class_weights, str): _compute_class_weights([[1, 1]], loader.class_weights)
 
-# %% ../../nbs/data/loader.md #815d7fe4
+# %% ../../nbs/data/loader.md #bfffb7de
 class _DatasetProperties:
     "What the constructor has derived from the files and the arguments"
     @property
@@ -100,6 +102,17 @@ class _DatasetProperties:
         return self.dataset_info.ignore_index
 
     @property
+    def channels(self):
+        """The number of channels of the images."""
+        return self.dataset_info.image_channels
+
+    @property
+    def value_range(self):
+        """The values of the images that become 0 and 1: pairs, one or one for each channel, the name
+        of a rule, or None for the range of the integer type."""
+        return self.dataset_info.image_format.value_range
+
+    @property
     def scale(self):
         """The grey value that stands for 1 in binary masks and in channels."""
         return self.dataset_info.scale
@@ -122,7 +135,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #083b8780
+# %% ../../nbs/data/loader.md #1370deb2
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -133,16 +146,16 @@ class SegDataLoader(_SourceProperties, PyDataset):
         path: folder with the subfolders `inp` (images) and `out` (masks); files are paired by stem.
         num_classes: number of classes in the masks; None for binary masks (0 and 1, or grey
             values), and where the palette or the channels determine it.
-        transforms: any callable `(image=, mask=) -> dict`; it gets uint8 RGB and the mask. With a
-            parameter `rng` it gets a NumPy generator, and runs in parallel, as albumentations do.
+        transforms: any callable `(image=, mask=) -> dict`; it gets uint8, or float32 in [0, 1] if
+            the images hold more than 8 bits, and the mask. With a parameter `rng` it gets a NumPy generator, and runs in parallel, as albumentations do.
             Others run in the thread that asks for the batch.
         batch_size: samples in a batch.
         shuffle: draw the samples in a new random order each epoch.
         epoch_multiplier: how many times an epoch goes through the dataset; may be a fraction.
         use_multithreading: False is `workers=0`.
         drop_incomplete_batch: leave out a last batch that is not full.
-        ignore_index: value of ignored pixels; it may lie outside the classes. With a palette a
-            colour, or a name in it.
+        ignore_index: value of ignored pixels, or a list of several, such as [254, 255] or -1; they
+            may lie outside the classes. With a palette a colour, or a name in it.
         class_names: names to show, one for each class.
         seed: the random orders and transforms depend on it; if None it is drawn from NumPy's global
             state, so that `keras.utils.set_random_seed` determines it. A batch depends on the seed,
@@ -172,9 +185,15 @@ class SegDataLoader(_SourceProperties, PyDataset):
             fails later, and the warning `SkippedSamples` names them at the end of the epoch.
         mixing: transforms may bring classes into a mask that its file does not hold, as mosaic and
             copy-paste do.
+        channels: how many channels an image shall have: 3 makes RGB from grey values and drops an
+            alpha channel, 1 makes grey values from RGB; or a list of numbers, those to take. If
+            None, the channels that the files hold.
+        value_range: `(low, high)`, the values that become 0 and 1, such as (0, 4095) for a camera
+            of 12 bits; a list with a pair for each channel; 'image' or 'percentile' for the range
+            of each image. If None, 0 and the maximum of the integer type; floats need a range.
 
     A batch is `(x, y)`, or `(x, y, w)` with `ignore_index` or `class_weights`:
-    `x` float32 RGB in [0, 1], `(batch, height, width, 3)`;
+    `x` float32 in [0, 1], `(batch, height, width, channels)`;
     `y` float32, one-hot `(batch, height, width, num_classes)`, or `(batch, height, width, 1)` in
     [0, 1] for binary masks; or int32 `(batch, height, width)` if sparse;
     `w` float32 `(batch, height, width)`, 0 for ignored pixels, else 1 or the weight of the class.
@@ -214,6 +233,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
         on_error='raise',
         mixing=False,
         processes=False,
+        channels=None,
+        value_range=None,
     ):
         super().__init__()
         _check_order(num_classes, transforms)
@@ -235,6 +256,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
             palette=palette,
             stacked=stacked,
             foreground=foreground,
+            channels=channels,
+            value_range=value_range,
         )
         repeatable, cache = _SeededTransforms(transforms), _make_cache(cache, cache_limit)
         if processes: _check_picklable('transforms', transforms)
@@ -299,11 +322,11 @@ def _reset(self):
     self._batch_requested = False
     self._tf_loaders = weakref.WeakSet()
 
-# %% ../../nbs/data/loader.md #78db532d
+# %% ../../nbs/data/loader.md #4f79d740
 _READ_ONLY = {
     'path', 'pairs', 'infos', 'dataset_info', 'num_classes', 'ignore_index', 'class_names', 'scale',
     'encoder', 'size', 'target', 'class_weights', 'on_error', 'mixing', 'n_workers', 'prefetch',
-    'processes', 'cache_kind', 'cache_limit', 'part', 'transforms',
+    'processes', 'cache_kind', 'cache_limit', 'part', 'transforms', 'channels', 'value_range',
 }
 
 @patch_to(SegDataLoader)
@@ -321,7 +344,7 @@ def __setattr__(self, name, value):
         self.__dict__[name] = before
         raise
 
-# %% ../../nbs/data/loader.md #97f0ea26
+# %% ../../nbs/data/loader.md #f68127ac
 def _extreme_pairs(sizes):
     "Indices of pairs with images of extreme sizes, each of them twice"
     first = {size: i for i, size in reversed(list(enumerate(sizes)))}
@@ -332,12 +355,34 @@ def _extreme_pairs(sizes):
     smallest = sorted(first, key=area)[:6]
     return [first[size] for size in dict.fromkeys([*extremes, *smallest]) for _ in range(2)]
 
+def _check_transforms_for_images(loader):
+    "Transforms may refuse images that are not 8-bit RGB, or lose bits of them"
+    image = loader.infos[0].image
+    dtype = 'uint8' if image.dtype == 'uint8' and loader.value_range is None else 'float32'
+    if (dtype, image.channels) == ('uint8', 3): return
+    size = [min(side, 1024) for side in loader.infos[0].size]
+    args = loader.transforms, size, image.channels, dtype
+    fails, loses_bits = _find_unsuitable_transforms(*args)
+    kind = f'{dtype} images of {image.channels} channel{"s" * (image.channels > 1)}'
+    for name, error in fails.items():
+        raise ValueError(
+            f"transforms: {name} can't take {kind} ({error}); leave out {', '.join(fails)}, or"
+            ' write a function (image=, mask=) that does the same'
+        ) from error
+    if loses_bits:
+        warnings.warn(
+            f'transforms: {", ".join(loses_bits)} keep only 8 bits of {kind}; leave them out to'
+            f' train on all bits of the {image.dtype} files',
+            stacklevel=5,
+        )
+
 def _probe_transforms(loader):
     "The size of all images after the transforms, or None if they differ"
-    sizes, files = [info.size for info in loader.infos], [image for image, _ in loader.pairs]
+    sizes, files = [info.size for info in loader.infos], [image_file(image) for image, _ in loader.pairs]
     if loader.transforms is None:
         sizes_and_files = [*zip(sizes, files)]
     else:
+        _check_transforms_for_images(loader)
         extreme = _extreme_pairs(sizes)
         sizes_and_files = [
             (loader.sample(i, place)[0].shape[:2], files[i]) for place, i in enumerate(extreme)
@@ -349,7 +394,7 @@ def _probe_transforms(loader):
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #95e54d0a
+# %% ../../nbs/data/loader.md #feceaf17
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
@@ -357,6 +402,7 @@ def _check_transform(loader, index, used_values):
     if has_classes and not info.channels and not loader.mixing:
         table = _make_class_change_probe([v for v in info.values if v not in fixed], used_values)
     image, mask = loader.read(index)
+    image = loader.dataset_info.image_format.scale(image)
     draws = min(16, max(2, 2 ** 23 // image.size))  # fewer for large images, to save time
     source = loader._source
     try:
@@ -380,11 +426,11 @@ def _check_transform(loader, index, used_values):
             stacklevel=5,
         )
 
-# %% ../../nbs/data/loader.md #4e6712c8
+# %% ../../nbs/data/loader.md #a33d2f33
 @patch_to(SegDataLoader)
 def read(self, index):
-    """The files of pair `index`: uint8 RGB `(height, width, 3)` and the mask as it is stored;
-    read-only if they come from a cache in memory."""
+    """The files of pair `index`: the image `(height, width, channels)` and the mask, as they are
+    stored; read-only if they come from a cache in memory."""
     return self._source.read(index)
 
 @patch_to(SegDataLoader)
@@ -655,7 +701,7 @@ def __iter__(self):
     for index in range(len(self)): yield self[index]
     self.on_epoch_end()
 
-# %% ../../nbs/data/loader.md #d5694d95
+# %% ../../nbs/data/loader.md #161f735d
 @patch_to(SegDataLoader)
 def _preview(self, index, place, source=None):
     "The image, and its one-hot mask"
@@ -670,8 +716,14 @@ def _colors(self):
     return None if not colors or self.dataset_info.foreground else np.array(colors) / 255
 
 @patch_to(SegDataLoader)
-def show(self, n=4):
+def show(self, n=4, bands=None, stretch=None):
     """Draw the first `n` samples of a random batch, transformed as in training.
+
+    Args:
+        n: how many samples to draw.
+        bands: the channels to show as red, green and blue; None takes the first three.
+        stretch: make the percentiles 2 and 98 of each band black and white; None does that for two
+            channels and for more than three.
 
     Returns:
         The matplotlib figure: image, mask, overlay; colours and names of the classes.
@@ -684,16 +736,18 @@ def show(self, n=4):
     end = start + min(n, self.batch_size)
     order, places = self._plan.samples(len(self.pairs), self.epoch)
     images, masks = zip(*map(self._preview, order[start:end], places[start:end]))
-    return show_masks(images, self.class_names, colors=self._colors(), mask=masks)
+    options = dict(colors=self._colors(), bands=bands, stretch=stretch)
+    return show_masks(images, self.class_names, **options, mask=masks)
 
-# %% ../../nbs/data/loader.md #d968c3c0
+# %% ../../nbs/data/loader.md #fee6bce4
 @patch_to(SegDataLoader)
-def browse(self, index=0):
+def browse(self, index=0, bands=None, stretch=None):
     """A widget to leaf through the dataset: a slider over the samples, a switch for the transforms,
     and the opacity of the mask.
 
     Args:
         index: of the first pair to show.
+        bands, stretch: as in `show`.
 
     Returns:
         A widget of ipywidgets; a notebook shows it.
@@ -705,9 +759,11 @@ def browse(self, index=0):
     random = np.random.default_rng()
     def sample(i, augmented):
         return self._preview(i, int(random.integers(2**31)), None if augmented else plain)
-    files = [image.name for image, _ in self.pairs]
+    files = [image_file(image).name for image, _ in self.pairs]
     colors = self._colors()
-    return browse_samples(sample, len(self.pairs), self.class_names, colors, files, index)
+    options = dict(bands=bands, stretch=stretch)
+    names = self.class_names
+    return browse_samples(sample, len(self.pairs), names, colors, files, index, **options)
 
 # %% ../../nbs/data/loader.md #f400a543
 @patch_to(SegDataLoader)
