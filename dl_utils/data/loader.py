@@ -135,7 +135,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #1370deb2
+# %% ../../nbs/data/loader.md #fd340a54
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -191,6 +191,9 @@ class SegDataLoader(_SourceProperties, PyDataset):
         value_range: `(low, high)`, the values that become 0 and 1, such as (0, 4095) for a camera
             of 12 bits; a list with a pair for each channel; 'image' or 'percentile' for the range
             of each image. If None, 0 and the maximum of the integer type; floats need a range.
+        pattern: names of the images and of the masks, with `{}` for the part that both have, as in
+            `('{}_leftImg8bit.png', '{}_gtFine_labelTrainIds.png')`. If None, the stems are equal,
+            but for words that all names have.
 
     A batch is `(x, y)`, or `(x, y, w)` with `ignore_index` or `class_weights`:
     `x` float32 in [0, 1], `(batch, height, width, channels)`;
@@ -235,6 +238,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
         processes=False,
         channels=None,
         value_range=None,
+        pattern=None,
     ):
         super().__init__()
         _check_order(num_classes, transforms)
@@ -258,6 +262,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
             foreground=foreground,
             channels=channels,
             value_range=value_range,
+            pattern=pattern,
         )
         repeatable, cache = _SeededTransforms(transforms), _make_cache(cache, cache_limit)
         if processes: _check_picklable('transforms', transforms)

@@ -1,4 +1,4 @@
-"""Match images and masks by file name, in three folder layouts, and list every file that has no partner.
+"""Match images and masks by file name, in the layouts that datasets come in, and list every file that has no partner.
 
 Docs: https://nikitashubin.github.io/dl_utils/data/pairs.html.md"""
 
@@ -7,12 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/data/pairs.html.md"""
 # %% auto #0
 __all__ = ['mask_file', 'pair_files', 'raise_first', 'find_pairs']
 
-# %% ../../nbs/data/pairs.md #f54ef367
+# %% ../../nbs/data/pairs.md #47bd7563
 import re
+from difflib import SequenceMatcher
 from pathlib import Path
 from unicodedata import normalize
 
-from .images import DataProblem, MissingFile, NoPermission
+from .images import DataProblem, image_file, MissingFile, NoPermission
 
 # %% ../../nbs/data/pairs.md #691bf238
 _JUNK = {'thumbs.db', 'desktop.ini'}
@@ -54,10 +55,77 @@ def _by_stem(files):
     problems = [_duplicate(file, first[stem]) for stem, file in duplicates.items()]
     return {stem: file for stem, file in first.items() if stem not in duplicates}, problems
 
-# %% ../../nbs/data/pairs.md #f9b1d07c
-def _unpaired(file, what='is unpaired'):
+# %% ../../nbs/data/pairs.md #832306ab
+def _words(stem): return re.findall(r'\d+|[^\W\d_]+', stem)
+
+def _by_varying_words(by_stem):
+    "Stems by the words that not all of them have; None if these don't tell them apart"
+    words = {stem: _words(stem) for stem in by_stem}
+    common = set.intersection(*map(set, words.values())) if words else set()
+    if len(words) == 1: common = {word for word in common if not word.isdecimal()}
+    keys = {tuple(w for w in ws if w not in common): stem for stem, ws in words.items()}
+    return keys if len(keys) == len(by_stem) and () not in keys else None
+
+def _match_varying_words(images, masks):
+    "The stem of the image for each stem of a mask, if all of them match; else None"
+    if images.keys() & masks.keys(): return None
+    by_image, by_mask = _by_varying_words(images), _by_varying_words(masks)
+    if not by_image or not by_mask or by_image.keys() != by_mask.keys(): return None
+    return {by_mask[key]: by_image[key] for key in by_mask}
+
+# %% ../../nbs/data/pairs.md #5f01ec36
+def _check_pattern(pattern):
+    "Two regular expressions"
+    is_pair = isinstance(pattern, (list, tuple)) and len(pattern) == 2
+    if not is_pair or not all(isinstance(p, str) and p.count('{}') == 1 for p in pattern):
+        raise ValueError(
+            f'pattern={pattern!r}: one for the images and one for the masks, each with one {{}} for'
+            " what both names have, is expected, as in ('{}.jpg', '{}_segmentation.png')"
+        )
+    def compiled(text):
+        parts = [re.escape(part).replace(r'\*', '[^/]*') for part in text.split('{}')]
+        return re.compile('(.+)'.join(parts), re.IGNORECASE)
+    return [compiled(text) for text in pattern]
+
+def _files_by_pattern(folder, pattern):
+    "The files in a folder, and in those inside it, by what stands in place of {}"
+    files, folders = _list_folder(folder)
+    for inner in folders:
+        more, more_folders = _list_folder(inner)
+        files += more
+        folders += more_folders  # the loop goes on with these
+    names = {file: normalize('NFC', file.relative_to(folder).as_posix()) for file in files}
+    names = {file: names[file] for file in _without_texts(files)}
+    matches = {file: pattern.fullmatch(name) for file, name in names.items()}
+    return [(match[1], file) for file, match in matches.items() if match], names.values()
+
+# %% ../../nbs/data/pairs.md #3b78a4fd
+def _by_pattern(folder, text, compiled):
+    "Files by their key, and problems, as `_by_stem`"
+    found, names = _files_by_pattern(folder, compiled)
+    if not found:
+        what = f'none of its {len(names)} files is named {text}; one is {min(names, default=None)}'
+        raise DataProblem(folder, 'pattern', what, 'change pattern=')
+    by_key, problems = {}, []
+    for key, file in found:
+        if key in by_key: problems.append(_duplicate(file, by_key[key]))
+        else: by_key[key] = file
+    return by_key, problems
+
+# %% ../../nbs/data/pairs.md #0e7214ca
+def _unpaired(file, what='is unpaired', pattern=None):
     remedy = 'each image in inp needs a mask of the same stem in out, and the reverse'
-    return DataProblem(file, 'unpaired', what, remedy)
+    if pattern: remedy += f'; or say which names belong together: pattern={pattern}'
+    return DataProblem(image_file(file), 'unpaired', what, remedy)
+
+def _suggest_pattern(image, mask):
+    "A pattern that would pair two files"
+    names = image.name, mask.name
+    match = SequenceMatcher(None, *(file.stem for file in (image, mask)), autojunk=False)
+    same = match.find_longest_match()
+    starts = same.a, same.b
+    if not same.size: return None
+    return tuple(name[:at] + '{}' + name[at + same.size:] for name, at in zip(names, starts))
 
 def _common_ending(images, masks):
     """The text that all stems of masks have behind the stems of their images, such as '_mask' of
@@ -76,13 +144,25 @@ def _common_ending(images, masks):
 
 def _pair_single_masks(images, files, duplicates):
     masks, problems = _by_stem(files)
-    ending = _common_ending(images, masks)
-    if ending: masks = {stem[:-len(ending)]: file for stem, file in masks.items()}
     # each file is reported once
     reported = duplicates | {_stem(Path(problem.file)) for problem in problems}
-    for stem in sorted((images.keys() ^ masks.keys()) - reported):
-        problems.append(_unpaired(images.get(stem) or masks[stem]))
+    pairs, more = _pair_by_stem(images, masks, reported)
+    return pairs, problems + more
+
+def _pair_by_stem(images, masks, reported=frozenset()):
+    "Pairs from dictionaries by stem, and problems of those that are not `reported` yet"
+    ending = _common_ending(images, masks)
+    matches = _match_varying_words(images, masks)
+    if ending: masks = {stem[:-len(ending)]: file for stem, file in masks.items()}
+    elif matches: masks = {matches[stem]: file for stem, file in masks.items()}
     stems = sorted(images.keys() & masks.keys())
+    unpaired = sorted((images.keys() ^ masks.keys()) - reported)
+    pattern = None
+    if images and masks:
+        image = images[stems[0] if stems else min(images)]
+        mask = masks[stems[0] if stems else min(masks)]
+        pattern = _suggest_pattern(image_file(image), mask)
+    problems = [_unpaired(images.get(s) or masks[s], pattern=pattern) for s in unpaired]
     return [(images[stem], masks[stem]) for stem in stems], problems
 
 # %% ../../nbs/data/pairs.md #7ba05972
@@ -136,25 +216,33 @@ def _pair_class_masks(images, splits, class_names):
     ]
     return pairs, problems, names
 
-# %% ../../nbs/data/pairs.md #d5b147e1
-def pair_files(path, class_names=None):
+# %% ../../nbs/data/pairs.md #f58ae91b
+def pair_files(path, class_names=None, pattern=None):
     """Pair the files of `path/inp` with those of `path/out`, and list the files that don't match.
 
     Args:
         path: the folder that holds `inp` and `out`.
         class_names: names of the classes, in their order; needed only where files are named
             `stem_class.png`.
+        pattern: the names of images and of masks, with `{}` for the part that both have:
+            `('{}_leftImg8bit.png', '{}_gtFine_labelTrainIds.png')`; `*` stands for any letters.
+            Files of other names are left out, and folders are searched. None compares stems.
 
     Returns:
-        `(pairs, problems, names)`: a list of `(image, mask)` paths, sorted by stem, where `mask` is
-        a tuple with one path (or None) a class if each class has a file of its own; a list of
+        `(pairs, problems, names)`: a list of `(image, mask)` paths, sorted by stem, where `image`
+        is a tuple of paths if its channels are in several files, and `mask` is a tuple with one path (or None) a class if each class has a file of its own; a list of
         `DataProblem`; the names of the classes, or None if each image has one file.
 
     Raises:
         MissingFile, NoPermission: a folder is missing, or may not be read.
     """
+    if pattern is not None: return *_pair_nested_files(path, pattern), None
     image_files, image_folders = _list_folder(Path(path) / 'inp')
     mask_files, mask_folders = _list_folder(Path(path) / 'out')
+    image_files, mask_files = _without_texts(image_files), _without_texts(mask_files)
+    if image_folders and not image_files:
+        if mask_folders and not mask_files: return *_pair_nested_files(path, ('{}.*', '{}.*')), None
+        return *_pair_bands(image_folders, mask_files), None
     images, problems = _by_stem(image_files)
     duplicates = {_stem(Path(problem.file)) for problem in problems}
     unexpected = image_folders + (mask_folders if mask_files else [])
@@ -179,11 +267,48 @@ def _have_class_names(images, files, class_names):
     names = {name for _, name, _ in _split_file_names(files, class_names)} - {None}
     return len(names) >= min(2, len(class_names))
 
+def _pair_nested_files(path, pattern):
+    "Pair all files of both folders, and of those inside, whose names fit the pattern"
+    sides, problems = [], []
+    for folder, text, compiled in zip(('inp', 'out'), pattern, _check_pattern(pattern)):
+        by_key, duplicates = _by_pattern(Path(path) / folder, text, compiled)
+        problems += duplicates
+        sides.append(by_key)
+    pairs, more = _pair_by_stem(*sides)
+    return pairs, problems + more
+
+_TEXTS = {'.txt', '.md', '.json', '.xml', '.csv', '.tsv', '.html', '.pdf', '.yaml', '.yml', '.log'}
+
+def _without_texts(files):
+    "Licences and annotations that stand beside images are no images"
+    return [file for file in files if file.suffix.lower() not in _TEXTS]
+
 def _unexpected_folder(folder):
     what, remedy = 'is a folder, and is not read', 'move its files up, or the folder away'
     return DataProblem(folder, 'folder', what, remedy)
 
-# %% ../../nbs/data/pairs.md #aabd7443
+# %% ../../nbs/data/pairs.md #97cb105a
+def _pair_bands(folders, mask_files):
+    "Images of several files, one in each folder"
+    problems, bands = [], []
+    for folder in sorted(folders, key=lambda folder: _natural_order(folder.name)):
+        by_stem, duplicates = _by_stem(_without_texts(_list_folder(folder)[0]))
+        problems += duplicates
+        bands.append(by_stem)
+    stems = set.union(*map(set, bands))
+    for stem in sorted(stems):
+        missing = [f.name for f, band in zip(folders, bands) if stem not in band]
+        if not missing: continue
+        file = next(band[stem] for band in bands if stem in band)
+        what = f'has no partner in the folders {missing}'
+        remedy = 'each folder in inp holds some channels of each image'
+        problems.append(DataProblem(file, 'unpaired', what, remedy))
+    images = {s: tuple(band[s] for band in bands) for s in stems if all(s in b for b in bands)}
+    reported = {_stem(Path(problem.file)) for problem in problems}
+    pairs, more = _pair_single_masks(images, mask_files, reported)
+    return pairs, problems + more
+
+# %% ../../nbs/data/pairs.md #95f361ac
 def raise_first(problems):
     """Raise the first of some problems; the message counts the others."""
     if not problems: return
@@ -194,11 +319,11 @@ def raise_first(problems):
     remedy = f'{first.remedy} ({more}, with {others}; dl_utils.data.validation.check lists all)'
     raise type(first)(first.file, first.kind, first.what, remedy) from first.__cause__
 
-def find_pairs(path, class_names=None):
+def find_pairs(path, class_names=None, pattern=None):
     """Pair the files of `path/inp` with those of `path/out`.
 
     Args:
-        path, class_names: as in `pair_files`.
+        path, class_names, pattern: as in `pair_files`.
 
     Returns:
         List of `(image, mask)` paths, sorted by stem.
@@ -207,6 +332,6 @@ def find_pairs(path, class_names=None):
         DataProblem: a folder is missing, no files, a file without its partner, or two files with
             one stem; the files are named.
     """
-    pairs, problems, _ = pair_files(path, class_names)
+    pairs, problems, _ = pair_files(path, class_names, pattern)
     raise_first(problems)
     return pairs

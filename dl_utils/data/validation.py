@@ -178,17 +178,18 @@ def inspect_pairs(pairs, format=_DEFAULT_FORMAT, image_format=_DEFAULT_IMAGE_FOR
     raise_first([info for info in infos if isinstance(info, DataProblem)])
     return infos
 
-# %% ../../nbs/data/validation.md #ef8027b1
+# %% ../../nbs/data/validation.md #c7d901f5
 def _mask_values(infos, ignore_index=None):
     """All values in the masks that `inspect_pairs` read, without `ignore_index`."""
     return set().union(*(map(int, info.values) for info in infos)) - {ignore_index}
 
-def count_classes(path, ignore_index=None):
+def count_classes(path, ignore_index=None, pattern=None):
     """Find the number of classes from the masks.
 
     Args:
         path: a folder with `inp` and `out`, or a list of such.
         ignore_index: the value of ignored pixels, if there is one, or a list of several.
+        pattern: the names of the files, as in `pair_files`.
 
     Returns:
         One more than the highest index of a class; None for binary masks.
@@ -199,7 +200,7 @@ def count_classes(path, ignore_index=None):
     """
     paths = [path] if isinstance(path, (str, Path)) else path
     format, ignore_index, _ = _mask_format(ignore_index=ignore_index)
-    pairs = [pair for p in paths for pair in find_pairs(p)]
+    pairs = [pair for p in paths for pair in find_pairs(p, pattern=pattern)]
     infos = inspect_pairs(pairs, format, _ImageFormat(channels=(0,)))  # whatever the images are
     return _interpret_mask_values(_mask_values(infos, ignore_index))[0]
 
@@ -486,7 +487,7 @@ def _find_palette_conflicts(dataset):
             break
     return problems
 
-# %% ../../nbs/data/validation.md #7e0325d8
+# %% ../../nbs/data/validation.md #fd21582c
 _BACKGROUND_NAMES = 'background', 'bg', 'ground', 'void', 'none', 'other'
 
 def _check_file_classes(file_classes, names, num_classes, pairs):
@@ -511,6 +512,7 @@ def _analyze_dataset(
     delay=2,
     channels=None,
     value_range=None,
+    pattern=None,
 ):
     """Read a dataset and find out what its masks mean.
 
@@ -526,6 +528,7 @@ def _analyze_dataset(
         delay: seconds after which the progress bar appears.
         channels: of the images, as in `read_image`.
         value_range: the values of the images that become 0 and 1.
+        pattern: the names of the files, as in `pair_files`.
 
     Returns:
         `_DatasetInfo`; its `problems` list all that is wrong, last a problem of all masks together,
@@ -538,7 +541,7 @@ def _analyze_dataset(
     format, num_classes, ignore_index, names = _check_mask_options(
         num_classes, ignore_index, class_names, palette, stacked, foreground
     )
-    pairs, problems, file_classes = pair_files(path, names)
+    pairs, problems, file_classes = pair_files(path, names, pattern)
     if file_classes: file_classes = _check_file_classes(file_classes, names, num_classes, pairs)
     names = names or file_classes
     if foreground is not None: foreground = _foreground_indices(foreground, names, palette, format)
@@ -608,7 +611,7 @@ def _count_in_values(dataset, info):
     n_foreground = (share * pixels).sum()
     return pixels.sum() - n_foreground, n_foreground
 
-# %% ../../nbs/data/validation.md #08ca4156
+# %% ../../nbs/data/validation.md #9fbbe73f
 def check(
     path,
     num_classes=None,
@@ -619,12 +622,13 @@ def check(
     foreground=None,
     channels=None,
     value_range=None,
+    pattern=None,
 ):
     """Read a whole dataset under a progress bar, and list all its problems.
 
     Args:
         path, num_classes, ignore_index, class_names, palette, stacked, foreground, channels,
-            value_range: as in `SegDataLoader`.
+            value_range, pattern: as in `SegDataLoader`.
 
     Returns:
         `Problems`, a list of `DataProblem` with `file`, `kind`, `what` and `remedy`, which
@@ -645,6 +649,7 @@ def check(
             delay=0,
             channels=channels,
             value_range=value_range,
+            pattern=pattern,
         ).problems
     except DataProblem as problem:
         return Problems([problem.with_traceback(None)])
