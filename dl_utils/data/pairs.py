@@ -112,7 +112,7 @@ def _by_pattern(folder, text, compiled):
         else: by_key[key] = file
     return by_key, problems
 
-# %% ../../nbs/data/pairs.md #0e7214ca
+# %% ../../nbs/data/pairs.md #cd8161a2
 def _unpaired(file, what='is unpaired', pattern=None):
     remedy = 'each image in inp needs a mask of the same stem in out, and the reverse'
     if pattern: remedy += f'; or say which names belong together: pattern={pattern}'
@@ -123,9 +123,10 @@ def _suggest_pattern(image, mask):
     names = image.name, mask.name
     match = SequenceMatcher(None, *(file.stem for file in (image, mask)), autojunk=False)
     same = match.find_longest_match()
+    key = image.stem[same.a:same.a + same.size].rstrip('_-. ')
+    if not key: return None
     starts = same.a, same.b
-    if not same.size: return None
-    return tuple(name[:at] + '{}' + name[at + same.size:] for name, at in zip(names, starts))
+    return tuple(name[:at] + '{}' + name[at + len(key):] for name, at in zip(names, starts))
 
 def _common_ending(images, masks):
     """The text that all stems of masks have behind the stems of their images, such as '_mask' of
@@ -287,11 +288,12 @@ def _unexpected_folder(folder):
     what, remedy = 'is a folder, and is not read', 'move its files up, or the folder away'
     return DataProblem(folder, 'folder', what, remedy)
 
-# %% ../../nbs/data/pairs.md #97cb105a
+# %% ../../nbs/data/pairs.md #35834904
 def _pair_bands(folders, mask_files):
     "Images of several files, one in each folder"
     problems, bands = [], []
-    for folder in sorted(folders, key=lambda folder: _natural_order(folder.name)):
+    folders = sorted(folders, key=lambda folder: _natural_order(folder.name))
+    for folder in folders:
         by_stem, duplicates = _by_stem(_without_texts(_list_folder(folder)[0]))
         problems += duplicates
         bands.append(by_stem)
