@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #a9dc078e
+# %% ../../nbs/data/loader.md #badcde97
 import itertools
 import math
 import os
@@ -25,7 +25,7 @@ from fastcore.basics import patch_to
 from ..keras_module import import_optional, PyDataset
 from ..utils import check_choice, check_int, check_range
 from ..plotting import browse as browse_samples, show_masks
-from .images import image_file
+from .images import DataProblem, image_file
 from .pairs import raise_first
 from .masks import _check_class_weights, _compute_class_weights, _MaskEncoder
 from .validation import _analyze_dataset, _count_class_pixels, _mask_values, check
@@ -453,6 +453,30 @@ def sample(self, index, place=None):
     place = int(np.random.default_rng().integers(2**31)) if place is None else place
     image, mask = self._source.transformed(index, self.seed, self.epoch, place)
     return _write_float(image, np.empty(image.shape, 'float32')), *self._source.encode(index, mask)
+
+# %% ../../nbs/data/loader.md #e0c22cce
+@patch_to(SegDataLoader)
+def read_image(self, path):
+    """Read any image as the loader reads its own, to predict it.
+
+    Args:
+        path: the file, or a tuple of files that hold its channels.
+
+    Returns:
+        float32 in [0, 1], `(height, width, channels)`.
+
+    Raises:
+        DataProblem: the file is no image, or has other channels than the dataset.
+
+    Example:
+        >>> model.predict(loader.read_image('photo.jpg')[None])
+    """
+    image_format = self.dataset_info.image_format
+    image = image_format.scale(image_format.read(path))
+    if image.shape[-1] != self.channels:
+        what = f'has {image.shape[-1]} channels, and the dataset {self.channels}'
+        raise DataProblem(image_file(path), 'channels', what, 'take an image of the same kind')
+    return _write_float(image, np.empty(image.shape, 'float32'))
 
 # %% ../../nbs/data/loader.md #93995a8c
 @patch_to(SegDataLoader)
