@@ -17,6 +17,8 @@ PROGRAMS = Path(__file__).parent / "programs"
 if "PYTEST_XDIST_WORKER" in os.environ:
     for kind in "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS":
         os.environ.setdefault(kind, "1")
+# facts about large datasets belong to this project's build, not to the user's cache
+os.environ["XDG_CACHE_HOME"] = str(notebooks.BUILD / "cache")
 
 
 @pytest.fixture

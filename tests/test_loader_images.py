@@ -267,3 +267,61 @@ def test_pattern_is_two_texts(tmp_path, pattern):
 def test_unrelated_names_are_not_paired(tmp_path):
     make_names(tmp_path, "inp/cat.png", "inp/dog.png", "out/road.png", "out/car.png")
     with pytest.raises(DataProblem, match="unpaired"): SegDataLoader(tmp_path, 2)
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    "Facts about datasets are kept, however small"
+    import dl_utils.data.validation as validation
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(validation, "_SECONDS_TO_KEEP", -1)
+    reads, inspect = [], validation._inspect_files.__wrapped__
+    def counted(*args):
+        reads.append(getattr(args[0], "name", ""))
+        return inspect(*args)
+    monkeypatch.setattr(validation, "_inspect_files", counted)
+    return reads
+
+
+def test_facts_about_a_dataset_are_kept(tmp_path, kept):
+    path = dataset(tmp_path / "data", noise(4, 3, "uint8", 255), image_end=".png")
+    first = SegDataLoader(path, 3)
+    assert sorted(kept) == ["0.png", "1.png", "2.png", "3.png"]
+    kept.clear()
+    second = SegDataLoader(path, 3)
+    assert not kept and (second.histogram() == first.histogram()).all()
+    for info, other in zip(first.infos, second.infos, strict=True):
+        assert info._replace(values=0, counts=0) == other._replace(values=0, counts=0)
+        assert (info.values == other.values).all() and (info.counts == other.counts).all()
+    save(path / "out/2.png", np.zeros(SIZE, "uint8"))
+    third = SegDataLoader(path, 3)
+    assert kept == ["2.png"] and third.histogram()[0] > first.histogram()[0]
+    kept.clear()
+    SegDataLoader(path, 3, ignore_index=255)  # another format is another study
+    assert len(kept) == 4
+
+
+def test_kept_facts_may_be_damaged_or_unwritable(tmp_path, kept, monkeypatch):
+    path = dataset(tmp_path / "data", noise(2, 3, "uint8", 255), image_end=".png")
+    SegDataLoader(path, 3)
+    (file,) = (tmp_path / "cache/dl_utils").iterdir()
+    for content in b"", b"PK\3\4 no zip", file.read_bytes()[:-99]:
+        file.write_bytes(content)
+        kept.clear()
+        SegDataLoader(path, 3)
+        assert len(kept) == 2
+    (tmp_path / "nothing").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))  # a file, so no folder in it
+    assert SegDataLoader(path, 3).num_classes == 3
+
+
+def test_kept_facts_of_palettes_channels_and_bands(tmp_path, kept):
+    for i in range(2):
+        image = Image.fromarray(noise(1, 0, "uint8", 2)[0]).convert("P")
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+        for band in "ab": save(tmp_path / f"data/inp/{band}/{i}.tif", noise(1, 0)[0])
+        (tmp_path / "data/out").mkdir(exist_ok=True)
+        image.save(tmp_path / f"data/out/{i}.png")
+    first, second = (SegDataLoader(tmp_path / "data", 3) for _ in range(2))
+    assert second.infos[0].palette == first.infos[0].palette == {0: (0, 0, 0), 1: (255, 0, 0), 2: (0, 255, 0)}
+    assert second.infos[1].image == first.infos[1].image and second.channels == 2

@@ -302,6 +302,7 @@ def clean_env(tmp, flavour=DEFAULT, **extra):
         TF_CPP_MIN_LOG_LEVEL="3",
         PYTHONDONTWRITEBYTECODE="1",
         KERAS_HOME=f"{tmp}/keras",
+        XDG_CACHE_HOME=f"{tmp}/cache",
         IPYTHONDIR=f"{tmp}/ipython",
         JUPYTER_RUNTIME_DIR=f"{tmp}/jupyter",
         TMPDIR=str(tmp),

@@ -7,7 +7,8 @@ Docs: https://nikitashubin.github.io/dl_utils/data/pairs.html.md"""
 # %% auto #0
 __all__ = ['mask_file', 'pair_files', 'raise_first', 'find_pairs']
 
-# %% ../../nbs/data/pairs.md #47bd7563
+# %% ../../nbs/data/pairs.md #fc01d92e
+import os
 import re
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -15,10 +16,10 @@ from unicodedata import normalize
 
 from .images import DataProblem, image_file, MissingFile, NoPermission
 
-# %% ../../nbs/data/pairs.md #691bf238
+# %% ../../nbs/data/pairs.md #e0508a19
 _JUNK = {'thumbs.db', 'desktop.ini'}
 
-def _is_hidden(path): return path.name.startswith('.') or path.name.lower() in _JUNK
+def _is_hidden(name): return name.startswith('.') or name.lower() in _JUNK
 
 def _list_folder(folder):
     """The files and the folders in a folder, sorted, without hidden ones.
@@ -26,21 +27,25 @@ def _list_folder(folder):
     Raises:
         MissingFile, NoPermission: the folder does not exist, or may not be read.
     """
+    folder = Path(folder)
     try:
-        paths = sorted(path for path in Path(folder).iterdir() if not _is_hidden(path))
+        with os.scandir(folder) as entries:  # knows folders without a further system call
+            is_dir = {entry.name: entry.is_dir() for entry in entries}
     except PermissionError as error:
         remedy = f'chmod a+rx {folder}'
         raise NoPermission(folder, 'no permission', 'may not be read', remedy) from error
     except OSError as error:
-        home = Path(folder).parent
+        home = folder.parent
         remedy = f"images are expected in {home / 'inp'}, masks in {home / 'out'}"
         raise MissingFile(folder, 'missing', 'no such folder', remedy) from error
-    return [p for p in paths if not p.is_dir()], [p for p in paths if p.is_dir()]
+    names = sorted(name for name in is_dir if not _is_hidden(name))  # paths sort ten times slower
+    files = [folder / name for name in names if not is_dir[name]]
+    return files, [folder / name for name in names if is_dir[name]]
 
-# %% ../../nbs/data/pairs.md #2c998a1c
+# %% ../../nbs/data/pairs.md #0ad0b335
 def _stem(path):
     """The name without its suffix, in one form of Unicode."""
-    return normalize('NFC', path.stem)
+    return path.stem if path.name.isascii() else normalize('NFC', path.stem)
 
 def _duplicate(file, other):
     what = f'two files with one stem, the other is {other}'
@@ -51,7 +56,8 @@ def _by_stem(files):
     file with the stem of another."""
     first, duplicates = {}, {}
     for file in files:
-        (duplicates if _stem(file) in first else first).setdefault(_stem(file), file)
+        stem = _stem(file)
+        (duplicates if stem in first else first).setdefault(stem, file)
     problems = [_duplicate(file, first[stem]) for stem, file in duplicates.items()]
     return {stem: file for stem, file in first.items() if stem not in duplicates}, problems
 

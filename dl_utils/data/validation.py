@@ -7,10 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/data/validation.html.md"""
 # %% auto #0
 __all__ = ['PairInfo', 'ImageInfo', 'inspect_pairs', 'count_classes', 'Problems', 'check']
 
-# %% ../../nbs/data/validation.md #e7ae2456
+# %% ../../nbs/data/validation.md #cb36fb07
 import html
+import json
 import os
 import re
+import time
+import zipfile
 from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,17 +28,20 @@ from .images import read_file_palette
 from .masks import _describe_invalid_values, _interpret_mask_values, _mask_format
 from .masks import _MaskFormat, read_palette
 from .pairs import find_pairs, mask_file, pair_files, raise_first
-from ..utils import check_int
+from ..utils import atomic_write, check_int, fingerprint
 
-# %% ../../nbs/data/validation.md #3641c5d9
+# %% ../../nbs/data/validation.md #0fe7ff29
 PairInfo = namedtuple(
-    'PairInfo', 'size values counts channels image palette', defaults=[None, 0, None, None]
+    'PairInfo',
+    'size values counts channels image palette lossy',
+    defaults=[None, 0, None, None, False],
 )
 PairInfo.__doc__ = (
     "Facts about one pair: `(height, width)`; the values in its mask, ascending; the number of"
     " pixels of each value (for channels: the sum of each channel's grey values, and the number of"
-    " pixels that are not ignored); the number of channels, 0 for one; an `ImageInfo`; and the"
-    " colours of the mask's palette, by value, or None."
+    " pixels that are not ignored); the number of channels, 0 for one; an `ImageInfo`; the"
+    " colours of the mask's palette, by value, or None; and whether the mask is compressed with"
+    " loss."
 )
 
 ImageInfo = namedtuple('ImageInfo', 'channels dtype low high outside')
@@ -65,7 +71,7 @@ def _describe_mask(mask, format):
     counts = np.append(pixels.sum(axis=0, dtype='int64'), len(pixels))
     return mask.shape[:2], values, counts, mask.shape[-1]
 
-# %% ../../nbs/data/validation.md #e6df02b9
+# %% ../../nbs/data/validation.md #9fb3af00
 @lru_cache(maxsize=2 ** 17)
 def _inspect_files(image_path, mask_path, format, image_format, stamp):
     image, mask = image_format.read(image_path), format.read(mask_path)
@@ -73,7 +79,8 @@ def _inspect_files(image_path, mask_path, format, image_format, stamp):
     facts = _describe_mask(mask, format)
     colors = None
     if mask.ndim == 2 and not format.colors: colors = _used_colors(mask_path, facts[1])
-    return PairInfo(*facts, _describe_image(image, image_format), colors)
+    lossy = not isinstance(mask_path, tuple) and is_lossy(mask_path)
+    return PairInfo(*facts, _describe_image(image, image_format), colors, lossy)
 
 def _used_colors(path, values):
     "The colours of the values that a mask with a palette holds, if they differ"
@@ -94,18 +101,14 @@ def _check_sizes(image, mask, image_path, mask_path):
         remedy = 'save it as (height, width, channels): its channels stand first'
     raise DataProblem(mask_file(mask_path), 'size', f'{what}; they must be equal', remedy)
 
-# %% ../../nbs/data/validation.md #350ce36e
+# %% ../../nbs/data/validation.md #55be12f5
 _DEFAULT_FORMAT, _DEFAULT_IMAGE_FORMAT = _MaskFormat(), _ImageFormat()
 
-def _stamp(paths):
-    try:
-        return tuple(
-            (s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_size, s.st_mode)
-            for s in (p and p.stat() for p in paths)
-            if s
-        )
-    except OSError:
-        return None  # the reader reports what is wrong
+def _stamp(pair):
+    paths = [path for part in pair for path in (part if isinstance(part, tuple) else [part])]
+    try: states = [os.stat(path) for path in paths if path]
+    except OSError: return None  # the reader reports what is wrong
+    return tuple((s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_size, s.st_mode) for s in states)
 
 def _inspect_pair(pair, format=_DEFAULT_FORMAT, image_format=_DEFAULT_IMAGE_FORMAT):
     """Read an image and its mask.
@@ -121,11 +124,87 @@ def _inspect_pair(pair, format=_DEFAULT_FORMAT, image_format=_DEFAULT_IMAGE_FORM
     Raises:
         DataProblem: a file can't be read, or their sizes differ.
     """
-    image, mask = pair
-    paths = [path for part in pair for path in (part if isinstance(part, tuple) else [part])]
-    return _inspect_files(image, mask, format, image_format, _stamp(paths))
+    return _inspect_files(*pair, format, image_format, _stamp(pair))
 
-# %% ../../nbs/data/validation.md #1aba0bd5
+# %% ../../nbs/data/validation.md #e04728f9
+_KEPT_DATASETS, _SECONDS_TO_KEEP = 20, 2
+
+def _kept_file(pairs, *formats):
+    "Where the facts about these pairs are kept"
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    folder = Path(os.path.abspath(image_file(pairs[0][0]))).parent
+    key = fingerprint('1', str(folder), *map(repr, formats))  # '1': the form of the file
+    return cache / 'dl_utils' / f'dataset-{key}.npz'
+
+def _key(pair):
+    "A text that names a pair"
+    return '|'.join(str(part) for part in pair)
+
+# %% ../../nbs/data/validation.md #c92f2eae
+def _join(rows, dtype='int64'):
+    "Arrays of any lengths as one, and their lengths"
+    lengths = np.array([len(row) for row in rows])
+    return np.array([number for row in rows for number in row], dtype), lengths
+
+def _split(numbers, lengths): return np.split(numbers, np.cumsum(lengths)[:-1])
+
+def _columns(rows):
+    "The arrays of a file, from `(pair, stamp, info)`"
+    pairs, stamps, infos = zip(*rows)
+    texts = [[_key(pair), info.image, info.palette and [*info.palette.items()], info.lossy]
+             for pair, info in zip(pairs, infos)]
+    columns = dict(texts=np.frombuffer(json.dumps(texts).encode(), 'uint8'))
+    columns['sizes'] = np.array([[*info.size, info.channels] for info in infos])
+    for name, parts in dict(
+        stamps=[sum(stamp, ()) for stamp in stamps],
+        values=[info.values for info in infos],
+        counts=[info.counts for info in infos],
+    ).items():
+        columns[name], columns[f'{name}_lengths'] = _join(parts)
+    return columns
+
+def _rows(columns):
+    "`{pair: (stamp, info)}` from the arrays of a file"
+    texts = json.loads(columns['texts'].tobytes())
+    parts = [_split(columns[n], columns[f'{n}_lengths']) for n in ('stamps', 'values', 'counts')]
+    rows = {}
+    for text, size, stamp, values, counts in zip(texts, columns['sizes'].tolist(), *parts):
+        key, image, palette, lossy = text
+        palette = palette and {index: tuple(color) for index, color in palette}
+        *size, channels = size
+        info = PairInfo(tuple(size), values, counts, channels, ImageInfo(*image), palette, lossy)
+        rows[key] = stamp.tobytes(), info
+    return rows
+
+# %% ../../nbs/data/validation.md #1b087ca9
+def _keep_infos(file, pairs, stamps, infos):
+    """Write the facts about pairs; without them the next time takes longer, so a folder that may not
+    be written is no error."""
+    rows = [(pair, stamp, info) for pair, stamp, info in zip(pairs, stamps, infos)
+            if stamp is not None and not isinstance(info, DataProblem)]
+    if not rows: return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(file) as new: np.savez(new, **_columns(rows))
+        kept = sorted(file.parent.glob('dataset-*.npz'), key=os.path.getmtime)
+        for old in kept[:-_KEPT_DATASETS]: old.unlink(missing_ok=True)
+    except OSError: pass
+
+def _kept_infos(file):
+    "`{pair: (stamp, info)}`; empty if nothing, or nothing readable, was kept"
+    try:
+        os.utime(file)  # it was used
+        with open(file, 'rb') as stream, np.load(stream) as arrays:
+            return _rows({name: arrays[name] for name in arrays})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile): return {}
+
+def _kept_info(kept, pair, stamp):
+    "What is kept about a pair, if its files did not change"
+    kept_stamp, info = kept.get(_key(pair), (None, None))
+    is_same = stamp is not None and kept_stamp == np.array(sum(stamp, ()), 'int64').tobytes()
+    return info if is_same else None
+
+# %% ../../nbs/data/validation.md #680a4438
 def _available_cpus():
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -156,9 +235,25 @@ def _inspect_all(
     Returns:
         A list with the `PairInfo`, or the `DataProblem`, of each pair.
     """
-    with ThreadPoolExecutor(_available_cpus()) as pool:
-        infos = pool.map(lambda pair: _inspect_or_report(pair, format, image_format), pairs)
-        return list(tqdm(infos, desc, len(pairs), unit='pair', leave=False, delay=delay))
+    if not pairs: return []
+    file = _kept_file(pairs, format, image_format)
+    stamps, kept = [_stamp(pair) for pair in pairs], _kept_infos(file)
+    infos = [_kept_info(kept, *args) for args in zip(pairs, stamps)] if kept else [None] * len(pairs)
+    missing = [i for i, info in enumerate(infos) if info is None]
+    # threads take a few pairs at a time, which costs less than one
+    chunks = [missing[at:at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
+    def inspect(chunk): return [_inspect_or_report(pairs[i], format, image_format) for i in chunk]
+    start, bar = time.monotonic(), tqdm(
+        None, desc, len(missing), unit='pair', leave=False, delay=delay
+    )
+    with ThreadPoolExecutor(_available_cpus()) as pool, bar:
+        for chunk, found in zip(chunks, pool.map(inspect, chunks)):
+            for i, info in zip(chunk, found): infos[i] = info
+            bar.update(len(chunk))
+    if time.monotonic() - start > _SECONDS_TO_KEEP: _keep_infos(file, pairs, stamps, infos)
+    return infos
+
+_CHUNK = 16
 
 def inspect_pairs(pairs, format=_DEFAULT_FORMAT, image_format=_DEFAULT_IMAGE_FORMAT):
     """Read all files of a dataset once, in parallel; a progress bar appears after two seconds.
@@ -324,7 +419,7 @@ def _interpret_values(path, dataset):
         what, remedy = re.split('[:.] (?=if )', str(error), maxsplit=1, flags=re.I)
         raise DataProblem(path, 'values', what, remedy) from None
 
-# %% ../../nbs/data/validation.md #a9064332
+# %% ../../nbs/data/validation.md #45e3aec0
 def _move_to_problems(dataset, problems):
     "Remove pairs, of which `problems` are a dictionary by index, from a dataset"
     dataset.problems.extend(problems.values())
@@ -336,8 +431,8 @@ def _find_lossy_masks(dataset):
     what = 'is compressed with loss, which changes indices of classes'
     return {
         i: DataProblem(mask, 'lossy', what, 'save masks as PNG')
-        for i, (_, mask) in enumerate(dataset.pairs)
-        if is_lossy(mask)
+        for i, ((_, mask), info) in enumerate(zip(dataset.pairs, dataset.infos))
+        if info.lossy
     }
 
 def _find_invalid_masks(dataset):
