@@ -98,7 +98,7 @@ class _SeededTransforms:
         self._copies.transforms.set_random_state(rng, self._copies.random)
         return self._copies.transforms
 
-# %% ../../nbs/data/augmentation.md #85543e19
+# %% ../../nbs/data/augmentation.md #77e7d402
 def _check_transformed_pair(output, image, mask):
     """Check the output of transforms.
 
@@ -135,8 +135,8 @@ def _check_shapes(new_image, new_mask, image, mask):
     mask_shape = ', '.join(['height', 'width', *map(str, mask.shape[2:])])
     raise ValueError(
         f'transforms gave an image of shape {new_image.shape} and a mask of {new_mask.shape};'
-        f' (height, width, {channels}) and ({mask_shape}), of one height and width, are expected. Leave out'
-        ' ToTensorV2: Keras wants channels last'
+        f' (height, width, {channels}) and ({mask_shape}), of one height and width, are expected.'
+        ' Leave out ToTensorV2: Keras wants channels last'
     )
 
 def _check_floats(image, before):

@@ -131,7 +131,7 @@ class _Source:
             'look at the transforms, and whether the file was changed since the loader was made',
         )
 
-# %% ../../nbs/data/batches.md #1ac74207
+# %% ../../nbs/data/batches.md #4669226d
 @patch_to(_Source)
 def transformed(self, index, *numbers, arrays=None):
     """Image and mask of a pair, transformed; the random transforms depend on `numbers`: the seed,
@@ -167,7 +167,8 @@ def encode(self, index, mask, target=None, weights=None, encoder=None):
 def specs(self, batch_size, size):
     """Shape and dtype of each array of a batch."""
     encoder, shape = self.encoder, (batch_size, *size)
-    specs = [((*shape, self.dataset_info.image_channels), 'float32'), ((*shape, *encoder.depth), encoder.dtype)]
+    channels = self.dataset_info.image_channels
+    specs = [((*shape, channels), 'float32'), ((*shape, *encoder.depth), encoder.dtype)]
     return specs + [(shape, 'float32')] * encoder.weighted
 
 # %% ../../nbs/data/batches.md #748949a3

@@ -237,7 +237,7 @@ def _is_grey_palette(image):
     colors = np.reshape(image.getpalette(), (-1, 3))
     return (colors == colors[:, :1]).all()
 
-# %% ../../nbs/data/images.md #160e6cbd
+# %% ../../nbs/data/images.md #e8f0048c
 def _decode_ppm(data, indices):
     max_value = re.match(rb'P[2356]\s+(?:#.*\n|\s)*\d+\s+(?:#.*\n|\s)*\d+\s+(\d+)', data)
     if max_value and (indices or int(max_value[1]) > 255):
@@ -251,7 +251,8 @@ def _decode_jpeg_2000(data, indices):
     bits = [data[at] for at in range(start + 42, start + 42 + 3 * n_channels, 3)]
     if any(depth & 0x80 for depth in bits): raise ValueError('it holds signed numbers')
     _open_with_pillow(data)  # checks the size
-    if n_channels == 1 or all(depth < 8 for depth in bits): return _decode_with_pillow(data, indices)
+    has_8_bits = all(depth < 8 for depth in bits)  # one less is stored
+    if n_channels == 1 or has_8_bits: return _decode_with_pillow(data, indices)
     if n_channels == 3: return _decode_with_opencv(data)
     raise ValueError(f'it holds {n_channels} channels of more than 8 bits')
 

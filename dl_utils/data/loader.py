@@ -68,7 +68,7 @@ def _check_arguments(loader):
     check_choice('on_error', loader.on_error, ('raise', 'skip'))
     if isinstance(loader.class_weights, str): _compute_class_weights([[1, 1]], loader.class_weights)
 
-# %% ../../nbs/data/loader.md #bfffb7de
+# %% ../../nbs/data/loader.md #72988dc9
 class _DatasetProperties:
     "What the constructor has derived from the files and the arguments"
     @property
@@ -108,8 +108,8 @@ class _DatasetProperties:
 
     @property
     def value_range(self):
-        """The values of the images that become 0 and 1: pairs, one or one for each channel, the name
-        of a rule, or None for the range of the integer type."""
+        """The values of the images that become 0 and 1: one pair, or one for each channel; the name
+        of a rule; or None for the range of the integer type."""
         return self.dataset_info.image_format.value_range
 
     @property
@@ -135,7 +135,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #fd340a54
+# %% ../../nbs/data/loader.md #ed64dd44
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -147,8 +147,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
         num_classes: number of classes in the masks; None for binary masks (0 and 1, or grey
             values), and where the palette or the channels determine it.
         transforms: any callable `(image=, mask=) -> dict`; it gets uint8, or float32 in [0, 1] if
-            the images hold more than 8 bits, and the mask. With a parameter `rng` it gets a NumPy generator, and runs in parallel, as albumentations do.
-            Others run in the thread that asks for the batch.
+            the images hold more than 8 bits, and the mask. With a parameter `rng` it gets a NumPy
+            generator, and runs in parallel, as albumentations do. Others run in the thread that asks for the batch.
         batch_size: samples in a batch.
         shuffle: draw the samples in a new random order each epoch.
         epoch_multiplier: how many times an epoch goes through the dataset; may be a fraction.
@@ -349,7 +349,7 @@ def __setattr__(self, name, value):
         self.__dict__[name] = before
         raise
 
-# %% ../../nbs/data/loader.md #f68127ac
+# %% ../../nbs/data/loader.md #5e848776
 def _extreme_pairs(sizes):
     "Indices of pairs with images of extreme sizes, each of them twice"
     first = {size: i for i, size in reversed(list(enumerate(sizes)))}
@@ -383,7 +383,8 @@ def _check_transforms_for_images(loader):
 
 def _probe_transforms(loader):
     "The size of all images after the transforms, or None if they differ"
-    sizes, files = [info.size for info in loader.infos], [image_file(image) for image, _ in loader.pairs]
+    sizes = [info.size for info in loader.infos]
+    files = [image_file(image) for image, _ in loader.pairs]
     if loader.transforms is None:
         sizes_and_files = [*zip(sizes, files)]
     else:

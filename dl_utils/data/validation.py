@@ -176,10 +176,10 @@ def _rows(columns):
         rows[key] = stamp.tobytes(), info
     return rows
 
-# %% ../../nbs/data/validation.md #1b087ca9
+# %% ../../nbs/data/validation.md #d4924dfe
 def _keep_infos(file, pairs, stamps, infos):
-    """Write the facts about pairs; without them the next time takes longer, so a folder that may not
-    be written is no error."""
+    """Write the facts about pairs. Without them the next time takes longer, so a folder that may
+    not be written is no error."""
     rows = [(pair, stamp, info) for pair, stamp, info in zip(pairs, stamps, infos)
             if stamp is not None and not isinstance(info, DataProblem)]
     if not rows: return
@@ -204,7 +204,7 @@ def _kept_info(kept, pair, stamp):
     is_same = stamp is not None and kept_stamp == np.array(sum(stamp, ()), 'int64').tobytes()
     return info if is_same else None
 
-# %% ../../nbs/data/validation.md #680a4438
+# %% ../../nbs/data/validation.md #2a8455f5
 def _available_cpus():
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -238,7 +238,8 @@ def _inspect_all(
     if not pairs: return []
     file = _kept_file(pairs, format, image_format)
     stamps, kept = [_stamp(pair) for pair in pairs], _kept_infos(file)
-    infos = [_kept_info(kept, *args) for args in zip(pairs, stamps)] if kept else [None] * len(pairs)
+    infos = [None] * len(pairs)
+    if kept: infos = [_kept_info(kept, *args) for args in zip(pairs, stamps)]
     missing = [i for i, info in enumerate(infos) if info is None]
     # threads take a few pairs at a time, which costs less than one
     chunks = [missing[at:at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
