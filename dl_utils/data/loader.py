@@ -135,7 +135,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #ed64dd44
+# %% ../../nbs/data/loader.md #55e9738b
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -148,7 +148,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
             values), and where the palette or the channels determine it.
         transforms: any callable `(image=, mask=) -> dict`; it gets uint8, or float32 in [0, 1] if
             the images hold more than 8 bits, and the mask. With a parameter `rng` it gets a NumPy
-            generator, and runs in parallel, as albumentations do. Others run in the thread that asks for the batch.
+            generator, and runs in parallel, as albumentations do. Others run in the thread that
+            asks for the batch.
         batch_size: samples in a batch.
         shuffle: draw the samples in a new random order each epoch.
         epoch_multiplier: how many times an epoch goes through the dataset; may be a fraction.

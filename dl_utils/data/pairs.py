@@ -223,7 +223,7 @@ def _pair_class_masks(images, splits, class_names):
     ]
     return pairs, problems, names
 
-# %% ../../nbs/data/pairs.md #867fb8de
+# %% ../../nbs/data/pairs.md #c62ffe5f
 def pair_files(path, class_names=None, pattern=None):
     """Pair the files of `path/inp` with those of `path/out`, and list the files that don't match.
 
@@ -238,7 +238,8 @@ def pair_files(path, class_names=None, pattern=None):
     Returns:
         `(pairs, problems, names)`: a list of `(image, mask)` paths, sorted by stem, where `image`
         is a tuple of paths if its channels are in several files, and `mask` is a tuple with one
-        path (or None) a class if each class has a file of its own; a list of `DataProblem`; the names of the classes, or None if each image has one file.
+        path (or None) a class if each class has a file of its own; a list of `DataProblem`; the
+        names of the classes, or None if each image has one file.
 
     Raises:
         MissingFile, NoPermission: a folder is missing, or may not be read.
