@@ -118,6 +118,23 @@ def test_floats_and_negative_numbers_need_a_range(tmp_path):
         SegDataLoader(path, 3, value_range=(5000, 9000))
 
 
+def test_infinite_values_are_no_part_of_the_range(tmp_path):
+    heights = noise(2, 1, "float32", 1000)
+    heights[:, 0, 0], heights[:, 0, 1] = np.inf, -np.inf
+    path = dataset(tmp_path, heights, image_end=".npy")
+    with pytest.raises(ValueError, match="float32 from . to 1000"):
+        SegDataLoader(path, 3)
+    x, _ = SegDataLoader(path, 3, value_range="image")[0]
+    assert x[0, 0, 0, 0] == 1 and x[0, 0, 1, 0] == 0 and .3 < x.mean() < .7
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 13])
+def test_8_bits_of_any_number_of_channels(tmp_path, channels):
+    pixels = noise(2, channels, "uint8", 255)
+    x, _ = SegDataLoader(dataset(tmp_path, pixels, image_end=".npy"), 3)[0]
+    assert np.allclose(x, pixels / 255, atol=1e-7) and x.shape == (2, *SIZE, channels)
+
+
 def test_each_channel_may_have_a_range(tmp_path):
     pixels = np.stack([noise(2, 0, high=1000), noise(2, 0, high=9000)], -1)
     path = dataset(tmp_path, pixels)

@@ -462,7 +462,7 @@ def _drop_constant_alpha(path, pixels):
     remedy = f'pass channels={n} to train on it, channels={n - 1} to drop it, or save it as a mask'
     raise DataProblem(path, 'alpha', 'has an alpha channel that is not constant', remedy)
 
-# %% ../../nbs/data/images.md #b23bdb52
+# %% ../../nbs/data/images.md #de686cb8
 _LUMA = np.float32([.299, .587, .114])  # ITU-R BT.601, as Pillow and OpenCV have it
 
 def _select_channels(path, pixels, has_alpha, channels):
@@ -477,7 +477,8 @@ def _select_channels(path, pixels, has_alpha, channels):
     elif n == 1 and channels == 3: return np.repeat(pixels, 3, axis=-1)
     elif n == 3 and channels == 1: return _grey_values(pixels)
     what = f"has {n} channel{'s' * (n > 1)}"
-    raise DataProblem(path, 'channels', what, f'channels={channels} takes others; leave it out')
+    remedy = f"channels={channels} can't be made from them; leave it out"
+    raise DataProblem(path, 'channels', what, remedy)
 
 def _grey_values(pixels):
     "One channel from RGB"
@@ -555,13 +556,13 @@ def _check_value_range(value_range):
         raise ValueError(f'value_range={value_range!r}: {expected}, low below high, is expected')
     return tuple(map(tuple, pairs.tolist()))
 
-# %% ../../nbs/data/images.md #942c06fd
+# %% ../../nbs/data/images.md #7760f70a
 def _range_of(image, value_range):
     "The values that become 0 and 1: two numbers, or two arrays with one for each channel"
     if value_range is None: return 0, np.iinfo(image.dtype).max
-    if value_range == 'image': return np.nanmin(image), np.nanmax(image)
-    if value_range == 'percentile': return np.nanpercentile(image, [.5, 99.5])
-    return np.array(value_range).T
+    if not isinstance(value_range, str): return np.array(value_range).T
+    values = image[np.isfinite(image)]
+    return np.percentile(values, [0, 100] if value_range == 'image' else [.5, 99.5])
 
 def _scale_values(image, value_range=None):
     """Bring the values of an image to [0, 1].

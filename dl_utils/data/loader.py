@@ -135,7 +135,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #55e9738b
+# %% ../../nbs/data/loader.md #81b14a9c
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -178,8 +178,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
             to the notebook. A batch lies in memory that is shared with them; before a `fork`, copy
             the arrays that parent and child both use.
         prefetch: batches to start in advance, if you ask for them in order.
-        cache: 'ram' or 'disk' keeps decoded images and masks: `height * width * 4` bytes each (5
-            for masks of 16 bits). Each worker process keeps its own part.
+        cache: 'ram' or 'disk' keeps decoded images and masks as their files store them: `height *
+            width * 4` bytes for 8-bit RGB and its mask. Each worker process keeps its own part.
         cache_limit: maximum bytes of the cache; 4 GiB of memory or 64 GiB of disk if None. Pairs
             that don't fit are decoded each time.
         on_error: 'raise', or 'skip': unusable pairs are left out, the next sample replaces one that

@@ -50,12 +50,12 @@ ImageInfo.__doc__ = (
     " (None without any), and the share of its values outside `value_range`."
 )
 
-# %% ../../nbs/data/validation.md #2e4ed9d2
+# %% ../../nbs/data/validation.md #41e9d610
 def _describe_image(image, image_format):
     low = high = None
     outside, value_range = 0., image_format.value_range
-    has_values = image.dtype.kind != 'f' or np.isfinite(image).any()
-    if has_values: low, high = np.nanmin(image).item(), np.nanmax(image).item()
+    values = image[np.isfinite(image)] if image.dtype.kind == 'f' else image
+    if values.size: low, high = values.min().item(), values.max().item()
     if isinstance(value_range, tuple):
         lowest, highest = np.array(value_range).T
         outside = float(((image < lowest) | (image > highest)).mean())
