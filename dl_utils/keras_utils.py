@@ -13,10 +13,11 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'check', 'read_image', 'read_palette
            'replace_head', 'try_to_unfreeze_layer', 'Dice', 'Tversky', 'Focal', 'LossSum', 'MaxFscore', 'FBetaScore',
            'MeanIoU', 'ClassIoU', 'Warmup', 'AutoFinetune', 'EndToEndEarlyStopping', 'recompile_model', 'TrainingMode',
            'KerasHistory', 'PlotHistory', 'TestSetCallback', 'ResumableRun', 'CarefulStopping', 'DoOnKill', 'soft_exit',
-           'TensorBoardContext', 'Distiller', 'TeacherCache', 'fix_size', 'save_onnx', 'load_onnx', 'to_tflite',
-           'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
+           'TensorBoardContext', 'Distiller', 'TeacherCache', 'predict_image', 'predict_folder', 'clean_mask',
+           'fix_size', 'save_onnx', 'load_onnx', 'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents',
+           'evaluate_tflite', 'tflite_latency']
 
-# %% ../nbs/keras_utils.md #49e1a5f0
+# %% ../nbs/keras_utils.md #29f335ed
 # ruff: noqa: F401  this module exports its imports
 from .keras_module import keras, ops
 from .data.loader import check, SegDataLoader
@@ -46,11 +47,12 @@ from .training.signals import CarefulStopping, DoOnKill, soft_exit
 from .training.tensorboard import TensorBoardContext
 from .distillation.distiller import Distiller
 from .distillation.teachers import TeacherCache
+from .inference.predict import clean_mask, predict_folder, predict_image
 from .export.onnx import fix_size, load_onnx, save_onnx
 from .export.tflite import evaluate_tflite, load_tflite, save_tflite, tflite_contents
 from .export.tflite import tflite_latency, to_tflite
 
-# %% ../nbs/keras_utils.md #ae5df5ab
+# %% ../nbs/keras_utils.md #85bf7905
 _all_ = [
     'keras', 'ops',
     # data
@@ -72,6 +74,8 @@ _all_ = [
     'DoOnKill', 'soft_exit', 'TensorBoardContext',
     # distillation
     'Distiller', 'TeacherCache',
+    # prediction
+    'predict_image', 'predict_folder', 'clean_mask',
     # export
     'fix_size', 'save_onnx', 'load_onnx', 'to_tflite', 'save_tflite', 'load_tflite',
     'tflite_contents', 'evaluate_tflite', 'tflite_latency',

@@ -513,7 +513,7 @@ IMPORT_ORDER = [
     ["layers", "metrics", "plotting"],
     ["data", "graph", "losses"],
     ["models", "training", "distillation", "export"],
-    ["compression"],
+    ["compression", "inference"],
     ["keras_utils", "tfmot_utils"],
 ]
 

@@ -47,6 +47,7 @@ API = {
         "Pruning, clustering, quantization, and the search over recipes.",
         ["compression", "graph/convert"],
     ),
+    "inference": ("Prediction", "Masks for images, scenes and folders.", ["inference"]),
     "export": ("Export", "ONNX and TensorFlow Lite files.", ["export"]),
 }
 LINE = {  # under each title

@@ -100,7 +100,7 @@ def _require_finite(model):
             ' learning rate'
         )
 
-# %% ../../nbs/export/tflite.md #7e705041
+# %% ../../nbs/export/tflite.md #a81ea8c2
 def load_tflite(path, threads=None):
     """Load a TensorFlow Lite file as a function.
 
@@ -112,7 +112,8 @@ def load_tflite(path, threads=None):
         Function from an array to an array, in float also if the file works on whole numbers; a
         batch of another size than the file's is fed in parts. Where there are several inputs, from
         a list of arrays, or a dict by name, and where there are several outputs, to a list, in the
-        order of the model's outputs (those of a dict by their sorted keys).
+        order of the model's outputs (those of a dict by their sorted keys). Its attribute
+        `input_shape` is that of the first input, without the batch.
     """
     interpreter = _interpreter(path, threads)
     interpreter.allocate_tensors()
@@ -142,6 +143,7 @@ def load_tflite(path, threads=None):
             for i in range(0, n_images, batch_size)
         ]
         return unwrap_single([np.concatenate(parts) for parts in zip(*batches)])
+    run.input_shape = tuple(map(int, inputs[0]['shape'][1:]))
     return run
 
 def _interpreter(path, threads=None):
