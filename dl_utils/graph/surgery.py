@@ -332,7 +332,7 @@ def is_dropout(layer):
     by_name = type(layer).__name__ in ('SpatialDropout2D', 'StochasticDepth')
     return by_name or isinstance(layer, keras.layers.Dropout)
 
-# %% ../../nbs/graph/surgery.md #e09b08f8
+# %% ../../nbs/graph/surgery.md #b6af9ec0
 def _as_layer(operation, args):
     """The layer that computes a sum or product written with an operator; anything else unchanged.
 
@@ -345,6 +345,7 @@ def _as_layer(operation, args):
     """
     kind = type(operation).__name__
     is_operator = kind in ('Add', 'Multiply') and not isinstance(operation, keras.layers.Layer)
+    if kind == 'TFOpLambda' and len(args) == 2: return _constants_as_layer(operation, *args)
     if not is_operator or len(args) != 2: return operation
     tensors = [x for x in args if hasattr(x, '_keras_history')]
     numbers = [float(x) for x in args if isinstance(x, (int, float))]
@@ -353,6 +354,16 @@ def _as_layer(operation, args):
     if len(numbers) != 1: return operation
     scale, offset = (1., numbers[0]) if kind == 'Add' else (numbers[0], 0.)
     return lambda *args: keras.layers.Rescaling(scale, offset, name=operation.name)(tensors[0])
+
+def _constants_as_layer(operation, x, constants):
+    """The layer for `tf.math.multiply` of Keras 2 with one constant a channel; else the operation.
+    """
+    if operation.get_config()['function'] != 'math.multiply' or hasattr(constants, '_keras_history'):
+        return operation
+    values = np.asarray(constants)
+    if not values.ndim or values.size != values.shape[-1]: return operation
+    rescaling = keras.layers.Rescaling(values.ravel().tolist(), name=operation.name)
+    return lambda x, constants: rescaling(x)
 
 # %% ../../nbs/graph/surgery.md #3b5e6da0
 def reapply(model, x, change=lambda layer: layer):

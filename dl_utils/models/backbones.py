@@ -358,7 +358,7 @@ def _take_channels(array, order):
     """The new channels of an array of one value a channel; a scalar stays."""
     return array[order] if array.ndim else array
 
-# %% ../../nbs/models/backbones.md #c1970ec3
+# %% ../../nbs/models/backbones.md #a3dad26d
 def _adapt_channels(model, x, random=False):
     """Apply a flat model for RGB to a symbolic tensor with other channels.
 
@@ -377,6 +377,8 @@ def _adapt_channels(model, x, random=False):
         # float32, also under mixed precision
         rgb = keras.layers.Concatenate(name='grey_to_rgb', dtype='float32')([x] * 3)
         return reapply(model, rgb)
+    if any(type(layer).__name__ == 'TFOpLambda' for layer in model.layers):
+        model = reapply(model, model.inputs[0])  # makes layers of operations on channels
     orders = {
         id(layer): (layer, _channel_order(x.shape[-1], reverse))
         for layer, reverse in _image_layers(model)
@@ -393,7 +395,7 @@ def _check_adaptable(backbone, channels, new_channels):
     """Refuse a built backbone for other channels than the image has, unless it is for RGB."""
     if channels == 3: return
     raise ValueError(
-        f'{backbone.name} is built for {channels} channels, and the images have {new_channels};'
+        f'{backbone.name.removesuffix("_encoder")} is built for {channels} channels, and the images have {new_channels};'
         f' give input_shape=(height, width, {channels}), or a backbone that is built for 3 or'
         f' {new_channels} channels'
     )
@@ -495,7 +497,7 @@ def _stride_maps(outputs):
         if best is None or depth[key] > depth[tensor_key(best)]: last[strides[key]] = tensor
     return {int(s): last[s] for s in sorted(last) if s >= 1}
 
-# %% ../../nbs/models/backbones.md #95861169
+# %% ../../nbs/models/backbones.md #8e03e071
 SKIPS = 'expanded', 'bottleneck'
 
 def _before_expansion(tensor):
@@ -513,8 +515,8 @@ def _last_convolutions(tensor):
     without another one between."""
     layer, inputs = tensor_source(tensor)
     if hasattr(layer, 'kernel_size') or not inputs: return [tensor]
-    found = {tensor_key(c): c for t in inputs for c in _last_convolutions(t)}
-    return list(found.values())
+    tensors = {tensor_key(c): c for t in inputs for c in _last_convolutions(t)}
+    return list(tensors.values())
 
 # %% ../../nbs/models/backbones.md #7fad6e0f
 def feature_maps(model, skips='expanded'):
