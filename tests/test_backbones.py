@@ -14,8 +14,9 @@ FAMILIES = "VGG16", "MobileNetV3Small", "ConvNeXtTiny", "InceptionV3"
 QUICK = "VGG16", "ConvNeXtTiny", "EfficientNetB0"
 QUICK_IN_KERAS_2 = "RegNetX002", "EfficientNetB0"
 EACH_FAMILY = (
-    *QUICK, "DenseNet121", "MobileNetV2", "ResNet50", "ResNet50V2", "InceptionV3", "InceptionResNetV2", "Xception", "MobileNet",
-    "MobileNetV3Small", "NASNetMobile", "EfficientNetV2B0", "EfficientNetV2S",
+    *QUICK, "DenseNet121", "MobileNetV2", "ResNet50", "ResNet50V2", "InceptionV3",
+    "InceptionResNetV2", "Xception", "MobileNet", "MobileNetV3Small", "NASNetMobile",
+    "EfficientNetV2B0", "EfficientNetV2S",
 )
 
 

@@ -1,8 +1,8 @@
 """`NAMES`: backbones for 1, 4 and 6 channels. A grey image gives what it gives three times as RGB,
 and RGB twice what RGB gives.
 
-`names` prints all constructors. `NAME=imagenet` builds with `weights='imagenet'`, for which a file of random weights stands; with a
-bare name the weights stay random. Models are cut behind stride 4, far behind what is adapted."""
+`names` prints all constructors. `NAME=imagenet` builds with `weights='imagenet'`, for which a file
+of random weights stands; with a bare name the weights stay random. Models are cut behind stride 4, far behind what is adapted."""
 import importlib
 import sys
 
