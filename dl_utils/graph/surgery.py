@@ -8,7 +8,7 @@ Docs: https://nikitashubin.github.io/dl_utils/graph/surgery.html.md"""
 __all__ = ['tensor_source', 'replay_call', 'tensor_key', 'all_tensors', 'unwrap_single', 'find_inputs', 'get_all_layers',
            'is_nested', 'get_model_elements', 'select_layers', 'unused_name', 'require_functional', 'structure_of',
            'input_names', 'output_names', 'unpack_inputs', 'pack_inputs', 'noise_like', 'rerun_layers', 'is_dropout',
-           'reapply', 'exchange_layers', 'replace_head', 'try_to_unfreeze_layer']
+           'reapply', 'set_layer_weights', 'exchange_layers', 'replace_head', 'try_to_unfreeze_layer']
 
 # %% ../../nbs/graph/surgery.md #aa059d66
 import copy
@@ -199,7 +199,7 @@ def unused_name(name, taken):
     taken.add(unused)
     return unused
 
-# %% ../../nbs/graph/surgery.md #c2d8e1cb
+# %% ../../nbs/graph/surgery.md #595d52b1
 def require_functional(model):
     """Check that a model is a functional one for images, whose graph can be read.
 
@@ -208,17 +208,18 @@ def require_functional(model):
 
     Raises:
         TypeError: it is no functional model.
-        ValueError: it takes something else than images of three channels.
+        ValueError: it takes something else than images with a known number of channels.
     """
     if not isinstance(model, keras.Model) or not getattr(model, 'inputs', None):
         raise TypeError(
             f'backbone={model!r}: a constructor of keras.applications, its name, or a built'
             ' functional model is expected'
         )
-    if len(model.inputs) == 1 and tuple(model.inputs[0].shape)[3:] == (3,): return model
+    shapes = [tuple(x.shape) for x in model.inputs]
+    if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][3]: return model
     raise ValueError(
-        f'{model.name} takes {[tuple(x.shape) for x in model.inputs]}; (batch, height, width, 3) is'
-        ' expected (a grey image can be joined with itself: Concatenate()([grey] * 3))'
+        f'{model.name} takes {shapes}; one input (batch, height, width, channels) with a known'
+        ' number of channels is expected'
     )
 
 # %% ../../nbs/graph/surgery.md #1a63c426
@@ -331,7 +332,7 @@ def is_dropout(layer):
     by_name = type(layer).__name__ in ('SpatialDropout2D', 'StochasticDepth')
     return by_name or isinstance(layer, keras.layers.Dropout)
 
-# %% ../../nbs/graph/surgery.md #e09b08f8
+# %% ../../nbs/graph/surgery.md #b6af9ec0
 def _as_layer(operation, args):
     """The layer that computes a sum or product written with an operator; anything else unchanged.
 
@@ -344,6 +345,7 @@ def _as_layer(operation, args):
     """
     kind = type(operation).__name__
     is_operator = kind in ('Add', 'Multiply') and not isinstance(operation, keras.layers.Layer)
+    if kind == 'TFOpLambda' and len(args) == 2: return _constants_as_layer(operation, *args)
     if not is_operator or len(args) != 2: return operation
     tensors = [x for x in args if hasattr(x, '_keras_history')]
     numbers = [float(x) for x in args if isinstance(x, (int, float))]
@@ -352,6 +354,16 @@ def _as_layer(operation, args):
     if len(numbers) != 1: return operation
     scale, offset = (1., numbers[0]) if kind == 'Add' else (numbers[0], 0.)
     return lambda *args: keras.layers.Rescaling(scale, offset, name=operation.name)(tensors[0])
+
+def _constants_as_layer(operation, x, constants):
+    """The layer for `tf.math.multiply` of Keras 2 with one constant a channel; else the operation.
+    """
+    if operation.get_config()['function'] != 'math.multiply' or hasattr(constants, '_keras_history'):
+        return operation
+    values = np.asarray(constants)
+    if not values.ndim or values.size != values.shape[-1]: return operation
+    rescaling = keras.layers.Rescaling(values.ravel().tolist(), name=operation.name)
+    return lambda x, constants: rescaling(x)
 
 # %% ../../nbs/graph/surgery.md #3b5e6da0
 def reapply(model, x, change=lambda layer: layer):
@@ -379,7 +391,18 @@ def reapply(model, x, change=lambda layer: layer):
         find_inputs(x), unwrap_single(rerun_layers(model, [x], change)), name=model.name
     )
 
-# %% ../../nbs/graph/surgery.md #23052df6
+# %% ../../nbs/graph/surgery.md #ee96a7c3
+def set_layer_weights(layer, weights):
+    """Set the weights of a layer, and the statistics that `Normalization` computes from them.
+
+    Args:
+        layer: a built layer.
+        weights: list of arrays, as `layer.get_weights()` gives it.
+    """
+    layer.set_weights(weights)
+    if isinstance(layer, keras.layers.Normalization): layer.finalize_state()
+
+# %% ../../nbs/graph/surgery.md #15abdfe0
 def _edit_layer_configs(model, change):
     """Copy a functional model with some layers changed.
 
@@ -413,9 +436,9 @@ def _copy_weights(source, target):
     for old, new in zip(get_all_layers(source), get_all_layers(target), strict=True):
         values = old.get_weights()
         if [v.shape for v in values] == [tuple(w.shape) for w in new.weights]:
-            new.set_weights(values)
+            set_layer_weights(new, values)
 
-# %% ../../nbs/graph/surgery.md #0fb8097a
+# %% ../../nbs/graph/surgery.md #ab08d3a7
 def exchange_layers(model, change):
     """Copy a functional model with other layers in the place of some; nested models stay nested,
     shared layers shared.
@@ -438,7 +461,7 @@ def exchange_layers(model, change):
     exchanged = _exchange(config['layers'], model, change, {})
     with sharing(), keras.utils.custom_object_scope(classes): new = type(model).from_config(config)
     for old, layer in zip(get_all_layers(model), get_all_layers(new), strict=True):
-        if id(old) not in exchanged: layer.set_weights(old.get_weights())
+        if id(old) not in exchanged: set_layer_weights(layer, old.get_weights())
     return new
 
 def _exchange(entries, model, change, replacements):

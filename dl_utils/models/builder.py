@@ -7,14 +7,14 @@ Docs: https://nikitashubin.github.io/dl_utils/models/builder.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/models/builder.md #4aa84e08
+# %% ../../nbs/models/builder.md #b8bcd8c6
 import inspect
 from difflib import get_close_matches
 
 from ..utils import check_choice, check_int, check_range
 from ..keras_module import keras
-from .backbones import add_preprocessing, backbone2encoder, build_backbone
-from .backbones import check_shape, constructor_of, dilate, feature_maps
+from .backbones import backbone2encoder, build_backbone, check_shape, dilate
+from .backbones import feature_maps, SKIPS
 from ..layers import ArgMax, BATCHNORM_MOMENTUM, CropLike, PadToMultiple, resize_like
 from ..layers import Resizing2DLike, round_up_to_multiple
 from ..graph.surgery import all_tensors, find_inputs, get_model_elements, is_dropout, reapply
@@ -56,28 +56,35 @@ def _set_batchnorm_momentum(model, momentum):
     for layer in get_model_elements(model, element_class=keras.layers.BatchNormalization).values():
         layer.momentum = momentum
 
-# %% ../../nbs/models/builder.md #6d55183f
-def _make_encoder(backbone, start, weights='imagenet', freeze_backbone=False, output_stride=None):
+# %% ../../nbs/models/builder.md #126f8396
+def _make_encoder(
+    backbone,
+    start,
+    weights='imagenet',
+    freeze_backbone=False,
+    output_stride=None,
+    skips='expanded',
+):
     """The maps of a backbone on a symbolic tensor.
 
     Args:
         backbone: constructor of Keras Applications, its name, or a built model.
-        start: symbolic tensor, RGB in [0, 1], `(batch, height, width, 3)`; an input, or a padded
+        start: symbolic tensor in [0, 1], `(batch, height, width, channels)`; an input, or a padded
             one.
         weights: 'imagenet', None (random) or the path of a file.
         freeze_backbone: make the backbone untrainable, and remove its dropout.
         output_stride: the coarsest stride that is left, by dilation; None leaves all.
+        skips: as in `feature_maps`.
 
     Returns:
         A flat model from the input of `start` to the maps, from fine to coarse, and the list of
         their strides.
     """
     if isinstance(backbone, keras.Model):
-        x = add_preprocessing(start, constructor_of(backbone))
-        encoder = reapply(backbone2encoder(backbone), x)
+        encoder = build_backbone(backbone2encoder(backbone, skips=skips), start)
     else:
-        encoder = backbone2encoder(build_backbone(backbone, start, weights))
-    if output_stride: encoder = backbone2encoder(dilate(encoder, output_stride))
+        encoder = backbone2encoder(build_backbone(backbone, start, weights), skips=skips)
+    if output_stride: encoder = backbone2encoder(dilate(encoder, output_stride), skips=skips)
     if weights is None and not isinstance(backbone, keras.Model):
         _set_batchnorm_momentum(encoder, BATCHNORM_MOMENTUM)
     if freeze_backbone:
@@ -86,7 +93,7 @@ def _make_encoder(backbone, start, weights='imagenet', freeze_backbone=False, ou
         encoder = reapply(encoder, unwrap_single(encoder.inputs), without_dropout)
     return encoder, list(feature_maps(encoder))
 
-# %% ../../nbs/models/builder.md #00b2d063
+# %% ../../nbs/models/builder.md #8ae50105
 def _has_exact_fractions(encoder, strides):
     """Whether the maps of an encoder have the size of its input divided by their stride, for sizes
     that are multiples.
@@ -98,11 +105,11 @@ def _has_exact_fractions(encoder, strides):
     size, maps = tuple(encoder.inputs[0].shape)[1:3], encoder.outputs
     if None in size:
         size = 320, 384
-        maps = rerun_layers(encoder, [keras.Input((*size, 3))])
+        maps = rerun_layers(encoder, [keras.Input((*size, encoder.inputs[0].shape[-1]))])
     padded = [round_up_to_multiple(n, max(strides)) for n in size]
     return all(tuple(m.shape)[1:3] == tuple(n // s for n in padded) for m, s in zip(maps, strides))
 
-# %% ../../nbs/models/builder.md #dbff78b4
+# %% ../../nbs/models/builder.md #dd5d7011
 _MIN_SIZE = 96  # backbones without padding need 75 pixels (InceptionV3), a multiple of 32
 
 def _encode(
@@ -112,12 +119,13 @@ def _encode(
     freeze_backbone=False,
     output_stride=None,
     use_submodels=False,
+    skips='expanded',
 ):
     """The maps of a backbone for an image of any size.
 
     Args:
-        backbone, weights, freeze_backbone, output_stride: as in `_make_encoder`.
-        image: the input, RGB in [0, 1], `(batch, height, width, 3)`.
+        backbone, weights, freeze_backbone, output_stride, skips: as in `_make_encoder`.
+        image: the input, in [0, 1], `(batch, height, width, channels)`.
         use_submodels: nest the encoder as one layer.
 
     Returns:
@@ -136,9 +144,9 @@ def _encode(
     large = None not in shape and min(shape[:2]) >= _MIN_SIZE
     direct = large and not output_stride and not use_submodels
     if direct: x = pad()
-    elif large: x = keras.Input((*(round_up_to_multiple(n, stride) for n in shape[:2]), 3))
-    else: x = keras.Input((None, None, 3))
-    encoder, strides = _make_encoder(backbone, x, weights, freeze_backbone, output_stride)
+    elif large: x = keras.Input((*(round_up_to_multiple(n, stride) for n in shape[:2]), shape[2]))
+    else: x = keras.Input((None, None, shape[2]))
+    encoder, strides = _make_encoder(backbone, x, weights, freeze_backbone, output_stride, skips)
     exact = _has_exact_fractions(encoder, strides)
     if direct: return x, dict(zip(strides, encoder.outputs)), exact
     x = pad(0 if exact else _MIN_SIZE)
@@ -163,8 +171,10 @@ def _head(x, out_filters, dropout=0., spatial_dropout=False):
     # float32 under mixed precision too
     return keras.layers.Conv2D(out_filters, 1, dtype='float32', name='logits')(x)
 
-# %% ../../nbs/models/builder.md #4f539899
-def _check_arguments(input_shape, input_tensor, out_filters, activation, dropout):
+# %% ../../nbs/models/builder.md #9eec2374
+def _check_arguments(
+    input_shape, input_tensor, out_filters, activation, dropout, skips='expanded'
+):
     """Check the arguments that all architectures share.
 
     Raises:
@@ -182,6 +192,7 @@ def _check_arguments(input_shape, input_tensor, out_filters, activation, dropout
     check_int('out_filters', out_filters, 1, 'give the number of classes, or 1 for a binary mask')
     _resolve_activation(activation, out_filters)
     check_range('dropout', dropout, 0, 1)
+    check_choice('skips', skips, SKIPS)
 
 # %% ../../nbs/models/builder.md #fd22c735
 _REPLACEMENTS = dict(
@@ -210,7 +221,7 @@ def _nested_model(function, tensors, name):
     model = keras.Model(unwrap_single([starts[i] for i in used]), result, name=name)
     return model(unwrap_single([tensors[i] for i in used]))
 
-# %% ../../nbs/models/builder.md #baa47e92
+# %% ../../nbs/models/builder.md #fbf7ccde
 def _build_segmentation_model(
     decoder,
     backbone,
@@ -225,6 +236,7 @@ def _build_segmentation_model(
     freeze_backbone=False,
     output_stride=None,
     use_submodels=False,
+    skips='expanded',
     name='segmentation'
 ):
     """Build a segmentation model.
@@ -237,16 +249,16 @@ def _build_segmentation_model(
             [`dilate`](backbones.md#dilation-a-smaller-output-stride).
 
     Returns:
-        A functional model from RGB in [0, 1], float `(batch, height, width, 3)`, to `(batch,
-        height, width, out_filters)`.
+        A functional model from images in [0, 1], float `(batch, height, width, channels)`, to
+        `(batch, height, width, out_filters)`.
     """
     if input_tensor is None and hasattr(input_shape, '_keras_history'):
         input_tensor = input_shape
-    _check_arguments(input_shape, input_tensor, out_filters, activation, dropout)
+    _check_arguments(input_shape, input_tensor, out_filters, activation, dropout, skips)
     shape = tuple(input_shape if input_tensor is None else input_tensor.shape[1:])
     image = keras.Input(shape, name='image')
     x, maps, exact = _encode(
-        backbone, image, weights, freeze_backbone, output_stride, use_submodels
+        backbone, image, weights, freeze_backbone, output_stride, use_submodels, skips
     )
     stride = None
 

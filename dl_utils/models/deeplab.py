@@ -38,7 +38,7 @@ def _deeplab_decoder(x, fine, filters=256, fine_filters=48, separable=True, exac
     for i in 1, 2: x = conv_bn(x, filters, 3, separable=separable, name=f'decoder_{i}')
     return x
 
-# %% ../../nbs/models/deeplab.md #09d0827a
+# %% ../../nbs/models/deeplab.md #40ef09ae
 def Deeplabv3Plus(
     backbone,
     input_shape=(256, 256, 3),
@@ -55,6 +55,7 @@ def Deeplabv3Plus(
     weights='imagenet',
     freeze_backbone=False,
     use_submodels=False,
+    skips='expanded',
     input_tensor=None,
     name='deeplabv3plus',
     **unknown
@@ -64,8 +65,9 @@ def Deeplabv3Plus(
     Args:
         backbone: constructor of Keras Applications, its name, or a built model; layers that
             dilation changes are copied.
-        input_shape: `(height, width, 3)`; any size; None for an unknown height or width. Or an
-            `input_tensor`.
+        input_shape: `(height, width, channels)`; any size; None for an unknown height or width.
+            Three channels are RGB; with any other number the first layers of the backbone are
+            [adapted](backbones.md#images-with-other-channels). Or an `input_tensor`.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
             (logits), or 'argmax': the class of each pixel, int32 `(batch, height, width)`, for
@@ -88,14 +90,17 @@ def Deeplabv3Plus(
             so it is frozen wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the model is
             flat.
-        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
+        skips: the backbone's maps that the decoder joins, where a block expands its channels:
+            'expanded', or 'bottleneck', which has fewer channels and is quicker; see
+            [expanded or bottleneck](backbones.md#expanded-or-bottleneck-maps).
+        input_tensor: symbolic tensor in [0, 1], `(batch, height, width, channels)`, to build on
             instead of `input_shape`.
         name: of the model.
         unknown: refused; the error says which argument may be meant.
 
     Returns:
-        A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
-        height, width, out_filters)`. Images in 0–255 give wrong predictions and no error.
+        A functional model from float images in [0, 1], `(batch, height, width, channels)`, to
+        `(batch, height, width, out_filters)`. Images in 0–255 give wrong predictions and no error.
 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
@@ -135,5 +140,6 @@ def Deeplabv3Plus(
         freeze_backbone=freeze_backbone,
         output_stride=output_stride,
         use_submodels=use_submodels,
+        skips=skips,
         name=name,
     )

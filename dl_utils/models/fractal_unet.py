@@ -129,7 +129,7 @@ def _fractal_decoder(
         )
     return results[len(levels), 0]
 
-# %% ../../nbs/models/fractal_unet.md #2eab2d6f
+# %% ../../nbs/models/fractal_unet.md #3cff657b
 def make_fractal_unet(
     backbone,
     input_shape=(256, 256, 3),
@@ -143,6 +143,7 @@ def make_fractal_unet(
     weights='imagenet',
     freeze_backbone=False,
     use_submodels=False,
+    skips='expanded',
     input_tensor=None,
     name='fractal_unet',
     **unknown
@@ -151,8 +152,9 @@ def make_fractal_unet(
 
     Args:
         backbone: constructor of Keras Applications, its name, or a built model.
-        input_shape: `(height, width, 3)`; any size; None for an unknown height or width. Or an
-            `input_tensor`.
+        input_shape: `(height, width, channels)`; any size; None for an unknown height or width.
+            Three channels are RGB; with any other number the first layers of the backbone are
+            [adapted](backbones.md#images-with-other-channels). Or an `input_tensor`.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
             (logits), or 'argmax': the class of each pixel, int32 `(batch, height, width)`, for
@@ -168,14 +170,17 @@ def make_fractal_unet(
             so it is frozen wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the model is
             flat.
-        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
+        skips: the backbone's maps that the decoder joins, where a block expands its channels:
+            'expanded', or 'bottleneck', which has fewer channels and is quicker; see
+            [expanded or bottleneck](backbones.md#expanded-or-bottleneck-maps).
+        input_tensor: symbolic tensor in [0, 1], `(batch, height, width, channels)`, to build on
             instead of `input_shape`.
         name: of the model.
         unknown: refused; the error says which argument may be meant.
 
     Returns:
-        A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
-        height, width, out_filters)`. Images in 0–255 give wrong predictions and no error.
+        A functional model from float images in [0, 1], `(batch, height, width, channels)`, to
+        `(batch, height, width, out_filters)`. Images in 0–255 give wrong predictions and no error.
 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
@@ -198,5 +203,6 @@ def make_fractal_unet(
         weights=weights,
         freeze_backbone=freeze_backbone,
         use_submodels=use_submodels,
+        skips=skips,
         name=name,
     )

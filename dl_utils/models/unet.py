@@ -75,7 +75,7 @@ def _unet_decoder(maps, filters=None, resize=False):
         x = _up_block(x, maps.get(stride), n_filters, f'decoder{stride}', resize)
     return x
 
-# %% ../../nbs/models/unet.md #8cfd3860
+# %% ../../nbs/models/unet.md #21ecb88b
 def UNet(
     backbone,
     input_shape=(256, 256, 3),
@@ -87,6 +87,7 @@ def UNet(
     weights='imagenet',
     freeze_backbone=False,
     use_submodels=False,
+    skips='expanded',
     input_tensor=None,
     name='unet',
     **unknown
@@ -96,8 +97,9 @@ def UNet(
     Args:
         backbone: constructor of Keras Applications (`functools.partial(MobileNetV2, alpha=.5)`
             too), its name, or a built model.
-        input_shape: `(height, width, 3)`; any size; None for an unknown height or width. Or an
-            `input_tensor`.
+        input_shape: `(height, width, channels)`; any size; None for an unknown height or width.
+            Three channels are RGB; with any other number the first layers of the backbone are
+            [adapted](backbones.md#images-with-other-channels). Or an `input_tensor`.
         out_filters: channels of the output: the number of classes, or 1 for a binary mask.
         activation: 'auto' (softmax above two channels, else sigmoid), 'softmax', 'sigmoid', None
             (logits), or 'argmax': the class of each pixel, int32 `(batch, height, width)`, for
@@ -112,14 +114,17 @@ def UNet(
             so it is frozen wherever else it is used.
         use_submodels: keep encoder and decoder as one nested layer each; otherwise the model is
             flat.
-        input_tensor: symbolic tensor `(batch, height, width, 3)`, RGB in [0, 1], to build on
+        skips: the backbone's maps that the decoder joins, where a block expands its channels:
+            'expanded', or 'bottleneck', which has fewer channels and is quicker; see
+            [expanded or bottleneck](backbones.md#expanded-or-bottleneck-maps).
+        input_tensor: symbolic tensor in [0, 1], `(batch, height, width, channels)`, to build on
             instead of `input_shape`.
         name: of the model.
         unknown: refused; the error says which argument may be meant.
 
     Returns:
-        A functional model from float RGB in [0, 1], `(batch, height, width, 3)`, to `(batch,
-        height, width, out_filters)`. Images in 0–255 give wrong predictions and no error.
+        A functional model from float images in [0, 1], `(batch, height, width, channels)`, to
+        `(batch, height, width, out_filters)`. Images in 0–255 give wrong predictions and no error.
 
     Raises:
         TypeError, ValueError, FileNotFoundError, ConnectionError: an argument is out of range; the
@@ -139,5 +144,6 @@ def UNet(
         weights=weights,
         freeze_backbone=freeze_backbone,
         use_submodels=use_submodels,
+        skips=skips,
         name=name,
     )
