@@ -195,7 +195,7 @@ def _open_with_pillow(data):
         return image
     raise Image.UnidentifiedImageError('no known format')
 
-# %% ../../nbs/data/images.md #06920339
+# %% ../../nbs/data/images.md #e04c9353
 def _stack_pages(image, n_pages):
     "The pages of an image of Pillow as channels"
     _check_size(image.height * n_pages, image.width)
@@ -209,10 +209,11 @@ def _stack_pages(image, n_pages):
         )
     return np.stack(pages, axis=-1)
 
+class _SeveralImages(ValueError):
+    "The file holds several images"
+
 def _refuse_pages(n_pages):
-    raise ValueError(
-        f'it holds {n_pages} images, where one is expected; split its pages into files'
-    )
+    raise _SeveralImages(f'holds {n_pages} images, where one is expected')
 
 # %% ../../nbs/data/images.md #1467b211
 def _decode_with_pillow(data, indices):
@@ -357,13 +358,11 @@ def _read_series(series):
             import_optional('imagecodecs', 'a compressed TIFF')
         raise
 
-# %% ../../nbs/data/images.md #95882061
+# %% ../../nbs/data/images.md #9e99bee3
 def _only_series(file, indices):
     "The series of pages that holds the image; overviews and masks of transparency are no images"
     series = [s for s in file.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
-    if len(series) != 1: raise ValueError(
-        f'it holds {len(series)} images, where one is expected; split its pages into files'
-    )
+    if len(series) != 1: _refuse_pages(len(series))
     return series[0]
 
 def _channels_last(values, axes, indices):
@@ -409,7 +408,7 @@ def _without_nodata(values, nodata, indices):
     if values.dtype.kind == 'u': return np.where(is_missing, values.dtype.type(0), values)
     return np.where(is_missing, np.float32(np.nan), values.astype('float32'))
 
-# %% ../../nbs/data/images.md #d2676f49
+# %% ../../nbs/data/images.md #8e3c20e7
 def _choose_decoder(data):
     if data[:3] == b'\xff\xd8\xff': return _decode_jpeg
     if data[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'): return _decode_tiff
@@ -437,6 +436,10 @@ def _decode_file(path, indices=False):
         return _choose_decoder(data)(data, indices)
     except (_TooLarge, Image.DecompressionBombError) as error:
         raise DataProblem(path, 'too large', str(error), 'cut it into tiles') from error
+    except _SeveralImages as error:
+        remedy = "split its pages into files, or if they are channels save them as (height, width,"
+        remedy += " channels), with tifffile.imwrite(..., planarconfig='contig')"
+        raise DataProblem(path, 'pages', str(error), remedy) from error
     except ImportError as error:
         raise DataProblem(path, 'format', str(error), 'or save it as PNG or .npy') from error
     except Image.UnidentifiedImageError as error:
