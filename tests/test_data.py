@@ -3,8 +3,10 @@ worker processes, killed programs."""
 import dataclasses
 import gc
 import io
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import tempfile
@@ -382,6 +384,52 @@ def test_loader_inside_another_while_it_is_closed(tmp_path):
             closing.join()
     finally: signal.alarm(0)
     outer.close(), inner.close()
+
+
+@pytest.mark.parametrize("flavour, backend, prefetched", [
+    ("keras", "tensorflow", "10/12 12/12 12/12"), ("keras", "jax", "10/12 12/12 12/12"),
+    ("tf_keras", "tensorflow", "10/13 12/12 12/12")])  # it looks at a batch first
+def test_loader_prefetches_in_fit(program, flavour, backend, prefetched):
+    """All batches but the first two, although `fit` asks for them in an order of its own."""
+    printed = program("loader_prefetches_in_fit", flavour=flavour, KERAS_BACKEND=backend)
+    assert printed.splitlines()[-1] == prefetched
+
+
+def orders_of_keras(n, *args):
+    """Shuffled orders, epoch after epoch: with `random`, as Keras does up to 3.15, or with a
+    generator for each epoch, as Keras 3.16 does."""
+    for epoch in itertools.count(1):
+        order = [*range(n)]
+        (random.Random(epoch) if "epochs" in args else random).shuffle(order)
+        yield order
+
+
+@pytest.mark.parametrize("shuffle", ["random", "epochs", None])
+@pytest.mark.parametrize("rank, n_ranks", [(0, 1), (0, 2), (1, 2), (2, 3)])
+def test_loader_predicts_requests(tmp_path, shuffle, rank, n_ranks):
+    """Of shuffled epochs, and of machines that each ask for every second or third batch."""
+    path = make_shapes_dataset(tmp_path / "shapes", n=10, size=(16, 16))
+    random.seed(0)  # a wrong guess may be right for a while
+    prefetched = []
+    with SegDataLoader(path, 4, batch_size=1, shuffle=True, seed=0) as loader:
+        n = len(loader)
+        orders = orders_of_keras(n, shuffle) if shuffle else itertools.repeat([*range(n)])
+        for _ in range(3):
+            order = next(orders) if len(loader) else None
+            for i in order[rank::n_ranks]:
+                prefetched.append((loader.epoch, i, loader._plan) in loader._prefetcher._pending)
+                loader[i]
+            loader.on_epoch_end()
+    # the first ones show the order, and how far the requests are apart
+    n_first = 2 if n_ranks == 1 else 3
+    assert not any(prefetched[:n_first]) and all(prefetched[n_first:])
+
+
+def test_loader_prefetches_nothing_for_random_requests(tmp_path):
+    path = make_shapes_dataset(tmp_path / "shapes", n=40, size=(16, 16))
+    with SegDataLoader(path, 4, batch_size=1) as loader:
+        for i in 7, 30, 2, 21, 20, 33, 5: loader[i]
+        assert not loader._prefetcher._pending
 
 
 @pytest.mark.parametrize("flavour", ["keras", "tf_keras"])

@@ -122,7 +122,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #083b8780
+# %% ../../nbs/data/loader.md #11eb6a2a
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -163,7 +163,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
             run in parallel, too; what they print goes to the terminal of the notebook's server, not
             to the notebook. A batch lies in memory that is shared with them; before a `fork`, copy
             the arrays that parent and child both use.
-        prefetch: batches to start in advance, if you ask for them in order.
+        prefetch: batches to start in advance, if you ask for them in order, or `fit` does in its own.
         cache: 'ram' or 'disk' keeps decoded images and masks: `height * width * 4` bytes each (5
             for masks of 16 bits). Each worker process keeps its own part.
         cache_limit: maximum bytes of the cache; 4 GiB of memory or 64 GiB of disk if None. Pairs
@@ -418,7 +418,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #8b18a411
+# %% ../../nbs/data/loader.md #17c516cb
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
@@ -430,16 +430,20 @@ def order(self):
 @patch_to(SegDataLoader)
 def __len__(self):
     """The number of batches in an epoch."""
+    # Keras looks it up when it begins an epoch
+    if '_prefetcher' in self.__dict__: self._prefetcher.predict.begin_pass()
     return self._plan.n_batches(len(self.pairs))
 
 @patch_to(SegDataLoader)
 def __getitem__(self, index):
     """Batch number `index` of the current epoch."""
     self.__dict__['_batch_requested'] = True
-    if not -len(self) <= index < len(self): raise IndexError(f'batch {index} of {len(self)}')
+    plan = self._plan
+    n_batches = plan.n_batches(len(self.pairs))
+    if not -n_batches <= index < n_batches: raise IndexError(f'batch {index} of {n_batches}')
     epoch = self.epoch
     while True:
-        try: batch, skipped = self._prefetcher.get((epoch, index % len(self), self._plan))
+        try: batch, skipped = self._prefetcher.get((epoch, index % n_batches, plan))
         except CancelledError: continue  # closed meanwhile, and reopened
         break
     if skipped:

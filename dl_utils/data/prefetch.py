@@ -122,24 +122,25 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #48e9984d
+# %% ../../nbs/data/prefetch.md #c195a559
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
     Args:
         make_job: function of a key that returns a job with `n`, `make(i)` and `collect()`.
-        next_key: function of a key that returns the next one, or None after the last.
+        predict: function of the key that you ask for; it returns an iterable of the keys that follow,
+            empty if nobody knows.
         make_executor: function that returns an executor, such as `_ThreadExecutor`, when you ask
             for the first job; None runs every job in the calling thread.
         prefetch: number of jobs to start in advance.
     """
-    def __init__(self, make_job, next_key, make_executor, prefetch):
-        self.make_job, self.next_key = make_job, next_key
+    def __init__(self, make_job, predict, make_executor, prefetch):
+        self.make_job, self.predict = make_job, predict
         self.make_executor, self.prefetch = make_executor, prefetch
         _reset_after_fork(self)._reset()
 
     def _reset(self):
-        self._executor, self._pending, self._expected_key = None, {}, None
+        self._executor, self._pending = None, {}
         self._lock, self._closed = threading.Lock(), False
 
     def get(self, key):
@@ -157,7 +158,7 @@ class _Prefetcher:
                 self.close()
                 raise
 
-# %% ../../nbs/data/prefetch.md #88e57fb0
+# %% ../../nbs/data/prefetch.md #0b3b6cd8
 @patch_to(_Prefetcher)
 def _submit(self, key): return self._executor.submit(self.make_job(key))
 
@@ -166,11 +167,8 @@ def _start(self, key):
     "The future of a job; starts those after it, and cancels all others"
     if self._closed: raise CancelledError
     if self._executor is None: self._executor = self.make_executor()
-    in_order, self._expected_key = key == self._expected_key, self.next_key(key)
     future = self._pending.pop(key, None) or self._submit(key)
-    keys = []
-    while in_order and len(keys) < self.prefetch and (key := self.next_key(key)) is not None:
-        keys.append(key)
+    keys = [*itertools.islice(self.predict(key), self.prefetch)]
     for key in [*self._pending]:
         if key not in keys: self._pending.pop(key).cancel()
     for key in keys:
@@ -185,7 +183,7 @@ def close(self, permanently=False):
         self._closed = permanently
         for future in self._pending.values(): future.cancel()
         executor, self._executor = self._executor, None
-        self._pending, self._expected_key = {}, None
+        self._pending = {}
     if executor is not None: executor.close()
 
 # %% ../../nbs/data/prefetch.md #8f530bc7
