@@ -290,6 +290,23 @@ def test_loader_processes_release_everything(tmp_path):
     assert len(os.listdir("/proc/self/fd")) <= n_descriptors
 
 
+def check_after_fit(program, n, **options):
+    half, end = json.loads(program("loader_after_fit", n, **options).splitlines()[-1])
+    growth = end.pop("memory") - half.pop("memory")
+    assert end == half and end["loaders"] == end["processes"] == 0
+    assert growth < 5 + .1 * n  # TensorFlow keeps something of each dataset
+
+
+@pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
+def test_loader_leaves_nothing_after_fit(program, flavour):
+    """Processes, threads, descriptors, memory and loaders after 24 trainings, some interrupted."""
+    check_after_fit(program, 8, flavour=flavour)
+
+
+@pytest.mark.slow
+def test_loader_leaves_nothing_after_many_fits(program): check_after_fit(program, 200)
+
+
 def is_alive(pid):
     try: return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError: return False

@@ -7,8 +7,9 @@ Docs: https://nikitashubin.github.io/dl_utils/data/batches.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/batches.md #8a0b1e9f
+# %% ../../nbs/data/batches.md #61d44f5f
 import dataclasses
+import gc
 import itertools
 import math
 import os
@@ -318,7 +319,7 @@ class _ProcessFuture:
         for part in skipped: batch.skipped.update(part)
         return batch.assemble()
 
-# %% ../../nbs/data/batches.md #650f8559
+# %% ../../nbs/data/batches.md #f5330652
 class _ProcessExecutor:
     """Processes that make batches.
 
@@ -343,6 +344,7 @@ class _ProcessExecutor:
     def _start(self, plan):
         "The first time, and when batches become larger"
         self.close()
+        gc.collect()  # ends the processes of forgotten loaders
         source = self.source
         largest = min(plan.batch_size, len(plan.samples(source.n_pairs, 0)[0]))
         buffer_size = _bytes_of(source.specs(largest, source.size or (0, 0)))

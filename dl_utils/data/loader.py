@@ -7,16 +7,19 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #4caefe42
+# %% ../../nbs/data/loader.md #d8f0caf1
 import itertools
 import math
 import os
+import sys
 import threading
+import types
 import warnings
 import weakref
 from collections import defaultdict
 from concurrent.futures import CancelledError
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -285,7 +288,7 @@ def _make_encoders(info, target, class_weights):
     encoder = _MaskEncoder(*args, sparse=sparse, class_weights=class_weights, **options)
     return encoder, _MaskEncoder(*args, **options)
 
-# %% ../../nbs/data/loader.md #92380ad6
+# %% ../../nbs/data/loader.md #45a07026
 @patch_to(SegDataLoader)
 def _prepare(self):
     self._prefetcher = _prefetch_batches(
@@ -297,7 +300,7 @@ def _reset(self):
     "The state of a new loader, of a copy, and of one in a forked process"
     self._lock, self._skipped, self.skipped = threading.Lock(), defaultdict(dict), Problems()
     self._batch_requested = False
-    self._tf_loaders = weakref.WeakSet()
+    self._tf_loaders, self._n_tf_functions = weakref.WeakSet(), weakref.WeakKeyDictionary()
 
 # %% ../../nbs/data/loader.md #78db532d
 _READ_ONLY = {
@@ -380,6 +383,59 @@ def _check_transform(loader, index, used_values):
             stacklevel=5,
         )
 
+# %% ../../nbs/data/loader.md #58cad3da
+def _parts_of(thing):
+    "The objects that a function, a method or another object leads to"
+    if isinstance(thing, types.MethodType): return [thing.__self__]
+    if not isinstance(thing, types.FunctionType): return [*getattr(thing, '__dict__', {}).values()]
+    try: return [cell.cell_contents for cell in thing.__closure__ or ()]
+    except ValueError: return []  # not filled yet
+
+def _find_part(thing, is_wanted, depth=6):
+    "The nearest object that a function leads to, and that is wanted; or None"
+    things, seen = [thing], set()
+    for _ in range(depth):
+        seen.update(map(id, things))
+        parts = {id(part): part for thing in things for part in _parts_of(thing)}
+        things = [part for key, part in parts.items() if key not in seen]
+        for part in things:
+            if is_wanted(part): return part
+    return None
+
+def _holds(thing, target):
+    "Whether an object, and no function, has a target among its attributes"
+    is_code = isinstance(thing, (types.FunctionType, types.MethodType))
+    return not is_code and any(part is target for part in _parts_of(thing))
+
+# %% ../../nbs/data/loader.md #69a2b189
+def _call_weakly(reference): return reference()()
+
+def _weak_reference(generator, holder):
+    "A weak reference to a generator that lives as long as its holder"
+    if isinstance(generator, types.MethodType): return weakref.WeakMethod(generator)
+    holder.__dict__.setdefault('_dl_utils_generators', []).append(generator)
+    return weakref.ref(generator)
+
+def _is_generator_state(thing): return type(thing).__name__ == '_GeneratorState'
+
+def _hand_over(function, loader):
+    "Let a function of TensorFlow refer only weakly to a generator of the loader"
+    generator = getattr(_find_part(function, _is_generator_state), '_generator', None)
+    holder = _find_part(generator, partial(_holds, target=loader))
+    if holder is None: return
+    state = _find_part(function, _is_generator_state)
+    state._generator = partial(_call_weakly, _weak_reference(generator, holder))
+
+def _free_after_fit(loader):
+    "Hand over the generators that TensorFlow has got since the last call"
+    tf = sys.modules.get('tensorflow')
+    if tf is None: return
+    graph = tf.compat.v1.get_default_graph()
+    functions = getattr(graph, '_py_funcs_used_in_graph', [])
+    start = loader._n_tf_functions.get(graph, 0)
+    loader._n_tf_functions[graph] = len(functions)
+    for function in functions[start:]: _hand_over(function, loader)
+
 # %% ../../nbs/data/loader.md #4e6712c8
 @patch_to(SegDataLoader)
 def read(self, index):
@@ -418,7 +474,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #17c516cb
+# %% ../../nbs/data/loader.md #bf568dc8
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
@@ -430,8 +486,10 @@ def order(self):
 @patch_to(SegDataLoader)
 def __len__(self):
     """The number of batches in an epoch."""
-    # Keras looks it up when it begins an epoch
-    if '_prefetcher' in self.__dict__: self._prefetcher.predict.begin_pass()
+    # Keras looks it up when `fit` and an epoch begin
+    if '_prefetcher' in self.__dict__:
+        self._prefetcher.predict.begin_pass()
+        _free_after_fit(self)
     return self._plan.n_batches(len(self.pairs))
 
 @patch_to(SegDataLoader)
@@ -455,6 +513,7 @@ def on_epoch_end(self):
     """Advance to the order of the next epoch; Keras calls this."""
     self._report()
     self.epoch += 1
+    _free_after_fit(self)
 
 # %% ../../nbs/data/loader.md #0a0e5ece
 @patch_to(SegDataLoader)
@@ -467,7 +526,7 @@ def histogram(self):
     """
     return _count_class_pixels(self.dataset_info).sum(axis=0)
 
-# %% ../../nbs/data/loader.md #2441de52
+# %% ../../nbs/data/loader.md #55f7d1af
 @patch_to(SegDataLoader)
 def close(self):
     """End the workers and release the cache. A loader that is used after that starts workers, and
@@ -475,7 +534,9 @@ def close(self):
 
     The contents of a cache, a file included, are freed when the last loader that shares it releases
     it; processes share theirs with no other loader. A loader is also a context manager that closes
-    at the end. A loader that is garbage-collected needs no closing."""
+    at the end. Without `close` the workers and the cache last until Python collects the loader as
+    garbage: after a loop at once, after `fit` a while later, and at the latest when another loader
+    starts processes or a cache."""
     for loader in [*self._tf_loaders]: loader._prefetcher.close()
     self._prefetcher.close(permanently=True)  # waiting callers continue with the next one
     self._source = replace(self._source, cache=_make_cache(self.cache_kind, self.cache_limit))
@@ -487,10 +548,10 @@ def __enter__(self): return self
 @patch_to(SegDataLoader)
 def __exit__(self, *error): self.close()
 
-# %% ../../nbs/data/loader.md #2c1cf3e2
+# %% ../../nbs/data/loader.md #60771fbf
 @patch_to(SegDataLoader)
 def __getstate__(self):
-    own = '_prefetcher', '_lock', '_tf_loaders'
+    own = '_prefetcher', '_lock', '_tf_loaders', '_n_tf_functions'
     return {key: value for key, value in self.__dict__.items() if key not in own}
 
 @patch_to(SegDataLoader)

@@ -7,7 +7,8 @@ Docs: https://nikitashubin.github.io/dl_utils/data/prefetch.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/prefetch.md #2c54b25f
+# %% ../../nbs/data/prefetch.md #04c6cbb5
+import gc
 import itertools
 import json
 import math
@@ -280,7 +281,7 @@ def _store(self, key, arrays):
 def _write(self, data):
     while len(data): data = data[self._file.write(data):]
 
-# %% ../../nbs/data/prefetch.md #38cab3b7
+# %% ../../nbs/data/prefetch.md #e9377f08
 _GIB = 2 ** 30
 _CACHE_LIMITS = {'ram': 4 * _GIB, 'disk': 64 * _GIB}
 
@@ -300,6 +301,7 @@ def _make_cache(kind, limit=None):
     check_choice('cache', kind, (None, *_CACHE_LIMITS))
     if limit is not None: check_int('cache_limit', limit, 0, 'bytes')
     if kind is None: return None
+    gc.collect()  # frees the caches of forgotten loaders
     return (_RamCache if kind == 'ram' else _DiskCache)(
         _CACHE_LIMITS[kind] if limit is None else limit
     )
