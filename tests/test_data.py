@@ -1,7 +1,9 @@
 """SegDataLoader with damaged files, and where its notebook can't test it: other users, forks,
 worker processes, killed programs."""
+import ast
 import dataclasses
 import gc
+import importlib
 import io
 import itertools
 import json
@@ -9,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -307,6 +310,36 @@ def test_loader_leaves_nothing_after_fit(program, flavour):
 def test_loader_leaves_nothing_after_many_fits(program): check_after_fit(program, 200)
 
 
+GRAIN = """
+import numpy as np
+rng = np.random.default_rng(0)
+def grain(image, mask):
+    noisy = rng.random() < {p}
+    return dict(image=image + rng.integers(0, 9, image.shape, "uint8") * noisy, mask=mask)
+"""
+
+
+@pytest.mark.parametrize("p", [1, .3])
+@pytest.mark.parametrize("is_module", [False, True])
+def test_loader_refuses_processes_that_repeat_each_other(tmp_path, monkeypatch, p, is_module):
+    """A generator of the transform's own has the same state in every process."""
+    path = make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32))
+    (tmp_path / "own_grain.py").write_text(GRAIN.format(p=p))
+    module = {}
+    if is_module:
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "own_grain", raising=False)
+        module = vars(importlib.import_module("own_grain"))
+    else: exec(GRAIN.format(p=p), module)
+    with pytest.warns(UserWarning, match="batches will not repeat: .*parameter `rng`"):
+        SegDataLoader(path, 4, module["grain"], seed=0)
+    with pytest.raises(ValueError, match="processes would draw the same.*leave out processes=True"):
+        SegDataLoader(path, 4, module["grain"], seed=0, processes=True)
+    with SegDataLoader(path, 4, seed=0, processes=True) as loader:
+        with pytest.raises(ValueError, match="processes would draw the same"):
+            loader.with_transforms(module["grain"])
+
+
 def is_alive(pid):
     try: return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError: return False
@@ -410,6 +443,14 @@ def test_loader_prefetches_in_fit(program, flavour, backend, prefetched):
     """All batches but the first two, although `fit` asks for them in an order of its own."""
     printed = program("loader_prefetches_in_fit", flavour=flavour, KERAS_BACKEND=backend)
     assert printed.splitlines()[-1] == prefetched
+
+
+def test_loader_warns_of_steps_per_epoch(program):
+    """Keras goes on in the middle of the order of another epoch."""
+    lines = program("loader_steps_per_epoch", KERAS_BACKEND="jax").splitlines()[-3:]
+    few, all_, few_in_order = map(ast.literal_eval, lines)
+    assert len(few) == len(few_in_order) == 1 and not all_
+    assert "epoch_multiplier=steps / 5" in few[0] and "steps_per_epoch" in few[0]
 
 
 def orders_of_keras(n, *args):

@@ -125,7 +125,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #11eb6a2a
+# %% ../../nbs/data/loader.md #bac01b50
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -190,7 +190,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
             argument are in the order of the earlier module.
         ValueError: an argument is out of range, or contradicts the files.
     """
-    _warned_of_randomness = False
+    _warned_of_randomness = _warned_of_steps = False
 
     def __init__(
         self,
@@ -352,7 +352,7 @@ def _probe_transforms(loader):
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #95e54d0a
+# %% ../../nbs/data/loader.md #da99f5b9
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
@@ -374,6 +374,12 @@ def _check_transform(loader, index, used_values):
             ' with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'
         )
         raise source.as_data_error(index, error)
+    if 'random' in problems and loader.processes:
+        raise ValueError(
+            'transforms draw random numbers that the loader cannot seed, and worker processes would'
+            ' draw the same ones: pass the albumentations.Compose itself, or a callable with a'
+            ' parameter `rng`, a NumPy generator, to draw from; or leave out processes=True'
+        )
     if 'random' in problems and not loader._warned_of_randomness:
         loader._warned_of_randomness = True
         warnings.warn(
@@ -474,7 +480,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #bf568dc8
+# %% ../../nbs/data/loader.md #92480182
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
@@ -512,8 +518,22 @@ def __getitem__(self, index):
 def on_epoch_end(self):
     """Advance to the order of the next epoch; Keras calls this."""
     self._report()
+    self._check_steps()
     self.epoch += 1
     _free_after_fit(self)
+
+# %% ../../nbs/data/loader.md #dc4647e7
+@patch_to(SegDataLoader)
+def _check_steps(self):
+    if not self.shuffle or self._warned_of_steps or not self._prefetcher.predict.has_overrun: return
+    self._warned_of_steps = True
+    warnings.warn(
+        f'epoch {self.epoch} went on where the one before had stopped, so some samples are drawn'
+        ' twice and others not at all: leave out steps_per_epoch= of fit, and pass'
+        f' epoch_multiplier=steps / {self._plan.n_batches(len(self.pairs))} times the present'
+        f' {self.epoch_multiplier} to SegDataLoader',
+        stacklevel=3,
+    )
 
 # %% ../../nbs/data/loader.md #0a0e5ece
 @patch_to(SegDataLoader)

@@ -123,7 +123,7 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #c195a559
+# %% ../../nbs/data/prefetch.md #ffbc1c68
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
@@ -147,6 +147,7 @@ class _Prefetcher:
     def get(self, key):
         """The result of the job `key`."""
         if not self.make_executor:
+            with self._lock: self.predict(key)  # it also notices what a caller does wrong
             job = self.make_job(key)
             for i in range(job.n): job.make(i)
             return job.collect()
