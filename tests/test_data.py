@@ -453,6 +453,44 @@ def test_loader_warns_of_steps_per_epoch(program):
     assert "epoch_multiplier=steps / 5" in few[0] and "steps_per_epoch" in few[0]
 
 
+@pytest.mark.parametrize("options", [
+    {}, dict(workers=0), dict(drop_incomplete_batch=True), dict(epoch_multiplier=1.5)])
+def test_loader_starts_in_the_middle_of_an_epoch(tmp_path, options):
+    path = make_shapes_dataset(tmp_path / "shapes", n=11, size=(16, 16))
+
+    def jitter(image, mask, rng):
+        return dict(image=image // 2 + rng.integers(0, 99, dtype="uint8"), mask=mask)
+
+    loader = SegDataLoader(path, 4, jitter, batch_size=2, shuffle=True, seed=0, **options)
+    loader.epoch = 3
+    expected = [*loader]
+    for batch in 0, 1, len(loader) - 1:
+        with loader.rest_of_epoch(3, batch) as rest:
+            assert len(rest) == len(loader) - batch and rest.epoch == 3
+            for _ in range(2):  # whatever Keras ends
+                assert same_batches(rest, expected[batch:])
+                assert same_batches([rest[-1]], expected[-1:])
+            dataset = rest.to_tf_dataset()
+            assert len(dataset) == len(rest)
+            for _ in range(2):
+                batches = [(x.numpy(), y.numpy()) for x, y in dataset]
+                assert same_batches(batches, expected[batch:])
+            if batch + 1 < len(loader):
+                assert same_batches(rest.rest_of_epoch(3, batch + 1), expected[batch + 1:])
+    assert loader.epoch == 4 and same_batches(loader.rest_of_epoch(4, 0), loader)
+    n = len(loader)
+    for epoch, batch in (0, n), (0, -1), (-1, 0), (0, 1.5):
+        with pytest.raises(ValueError, match=f"(epoch={epoch}|batch={batch})"):
+            loader.rest_of_epoch(epoch, batch)
+    with pytest.raises(AttributeError, match="read-only"): loader.first_batch = 2
+
+
+@pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
+def test_loader_trains_on_the_rest_of_an_epoch(program, flavour):
+    printed = program("loader_rest_of_epoch", flavour=flavour)
+    assert printed.splitlines()[-1] == "[0, 1] [(3, 4), (3, 5)]"
+
+
 def orders_of_keras(n, *args):
     """Shuffled orders, epoch after epoch: with `random`, as Keras does up to 3.15, or with a
     generator for each epoch, as Keras 3.16 does."""

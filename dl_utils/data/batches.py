@@ -58,13 +58,13 @@ def _epoch_order(n, seed, epoch, epoch_multiplier=1, shuffle=True):
     order.setflags(write=False)  # all callers get the same array from the cache
     return order
 
-# %% ../../nbs/data/batches.md #0eebece6
+# %% ../../nbs/data/batches.md #418f7634
 @dataclass(frozen=True)
 class _Plan:
     """How the samples of a dataset become the batches of an epoch.
 
-    `part`: index and count of the part of each epoch that one machine takes. The other fields are
-    arguments of `SegDataLoader`.
+    `part`: index and count of the part of each epoch that one machine takes. `first_batch`: number
+    of the batch that an epoch starts with. The other fields are arguments of `SegDataLoader`.
     """
     batch_size: int
     shuffle: bool = False
@@ -72,6 +72,7 @@ class _Plan:
     epoch_multiplier: float = 1
     drop_incomplete_batch: bool = False
     part: tuple = (0, 1)
+    first_batch: int = 0
 
     def samples(self, n, epoch):
         """The samples of an epoch, out of `n`: their indices, and the position of each in the whole
@@ -82,10 +83,10 @@ class _Plan:
         return order[index:end:count], range(index, end, count)
 
     def n_batches(self, n):
-        """The number of batches in an epoch."""
+        """The number of batches in an epoch, from the first batch on."""
         n, (index, count) = round(n * self.epoch_multiplier), self.part
-        if self.drop_incomplete_batch: return n // count // self.batch_size
-        return math.ceil(len(range(index, n, count)) / self.batch_size)
+        if self.drop_incomplete_batch: return n // count // self.batch_size - self.first_batch
+        return math.ceil(len(range(index, n, count)) / self.batch_size) - self.first_batch
 
     def has_equal_batches(self, n):
         """Whether all batches have the same size."""
@@ -183,7 +184,7 @@ def _check_same_size(sizes_and_files):
             ' (albumentations.RandomCrop, Resize, PadIfNeeded), or use batch_size=1'
         )
 
-# %% ../../nbs/data/batches.md #42c5d55c
+# %% ../../nbs/data/batches.md #19f5dbc6
 class _Batch:
     """The job that makes one batch of `n` samples.
 
@@ -192,13 +193,13 @@ class _Batch:
 
     Args:
         source: what samples are made from.
-        epoch, number: the epoch, and the number of the batch in it.
+        epoch, number: the epoch, and the number of the batch in it, from the plan's first batch on.
         plan: how samples become batches.
     """
     def __init__(self, source, epoch, number, plan):
         self.source, self.key = source, (epoch, number, plan)
         self.order, self.positions = plan.samples(source.n_pairs, epoch)
-        first = number * plan.batch_size
+        first = (plan.first_batch + number) * plan.batch_size
         self.chosen = range(first, min(first + plan.batch_size, len(self.order)))
         self.n, self.decoded, self.other_sizes, self.skipped = len(self.chosen), {}, {}, {}
         self.specs = [] if source.size is None else source.specs(self.n, source.size)

@@ -125,7 +125,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #bac01b50
+# %% ../../nbs/data/loader.md #c5b96a7a
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -191,6 +191,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
         ValueError: an argument is out of range, or contradicts the files.
     """
     _warned_of_randomness = _warned_of_steps = False
+    first_batch, _is_rest = 0, False
 
     def __init__(
         self,
@@ -302,11 +303,11 @@ def _reset(self):
     self._batch_requested = False
     self._tf_loaders, self._n_tf_functions = weakref.WeakSet(), weakref.WeakKeyDictionary()
 
-# %% ../../nbs/data/loader.md #78db532d
+# %% ../../nbs/data/loader.md #c5bf6bdd
 _READ_ONLY = {
     'path', 'pairs', 'infos', 'dataset_info', 'num_classes', 'ignore_index', 'class_names', 'scale',
     'encoder', 'size', 'target', 'class_weights', 'on_error', 'mixing', 'n_workers', 'prefetch',
-    'processes', 'cache_kind', 'cache_limit', 'part', 'transforms',
+    'processes', 'cache_kind', 'cache_limit', 'part', 'transforms', 'first_batch',
 }
 
 @patch_to(SegDataLoader)
@@ -480,7 +481,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #92480182
+# %% ../../nbs/data/loader.md #92364059
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
@@ -516,10 +517,11 @@ def __getitem__(self, index):
 
 @patch_to(SegDataLoader)
 def on_epoch_end(self):
-    """Advance to the order of the next epoch; Keras calls this."""
+    """Advance to the order of the next epoch; Keras calls this. The rest of an epoch has no next
+    one."""
     self._report()
     self._check_steps()
-    self.epoch += 1
+    if not self._is_rest: self.epoch += 1
     _free_after_fit(self)
 
 # %% ../../nbs/data/loader.md #dc4647e7
@@ -633,6 +635,30 @@ def _subset(self, indices):
     info = replace(self.dataset_info, pairs=pairs, infos=infos)
     return self._copy(_source=replace(self._source, dataset_info=info))
 
+# %% ../../nbs/data/loader.md #2d8ea522
+@patch_to(SegDataLoader)
+def rest_of_epoch(self, epoch, batch):
+    """A loader of the batches of an epoch from one of them on, for a training that resumes there.
+
+    The batches are those that this loader gives: `loader.rest_of_epoch(3, 40)[0]` is number 40 of
+    epoch 3. Both share the cache, but not that of processes. The epoch of the copy does not advance.
+
+    Args:
+        epoch: number of the epoch, from 0 on.
+        batch: number of the first batch.
+
+    Returns:
+        `SegDataLoader`; its length is the number of batches that are left.
+
+    Raises:
+        ValueError: there is no such epoch or batch.
+    """
+    check_int('epoch', epoch, 0), check_int('batch', batch, 0)
+    n_batches = replace(self._plan, first_batch=0).n_batches(len(self.pairs))
+    if batch >= n_batches:
+        raise ValueError(f'batch={batch}: an epoch has {n_batches} batches, from 0 on')
+    return self._copy(epoch=epoch, first_batch=batch, _is_rest=True)
+
 # %% ../../nbs/data/loader.md #95fc134b
 @patch_to(SegDataLoader)
 def shard(self, index, count):
@@ -686,11 +712,12 @@ class _LoaderPool:
         if loader.processes: self.idle.append(loader)
         else: loader._prefetcher.close()
 
-# %% ../../nbs/data/loader.md #49401864
+# %% ../../nbs/data/loader.md #741459d9
 def _make_generator(loader, pool):
     "A function that iterates over the next epoch at each call"
     fallback = loader._copy(_source=replace(loader._source, cache=None))
-    epochs, pool_reference = itertools.count(loader.epoch), weakref.ref(pool)
+    pool_reference = weakref.ref(pool)
+    epochs = itertools.count(loader.epoch, step=not loader._is_rest)
     def batches():
         # only TensorFlow's C++ code may still know the dataset
         pool = pool_reference() or _LoaderPool(fallback)
