@@ -1,12 +1,17 @@
 """SegDataLoader with damaged files, and where its notebook can't test it: other users, forks,
 worker processes, killed programs."""
+import ast
 import dataclasses
 import gc
+import importlib
 import io
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -288,6 +293,53 @@ def test_loader_processes_release_everything(tmp_path):
     assert len(os.listdir("/proc/self/fd")) <= n_descriptors
 
 
+def check_after_fit(program, n, **options):
+    half, end = json.loads(program("loader_after_fit", n, **options).splitlines()[-1])
+    growth = end.pop("memory") - half.pop("memory")
+    assert end == half and end["loaders"] == end["processes"] == 0
+    assert growth < 5 + .1 * n  # TensorFlow keeps something of each dataset
+
+
+@pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
+def test_loader_leaves_nothing_after_fit(program, flavour):
+    """Processes, threads, descriptors, memory and loaders after 24 trainings, some interrupted."""
+    check_after_fit(program, 8, flavour=flavour)
+
+
+@pytest.mark.slow
+def test_loader_leaves_nothing_after_many_fits(program): check_after_fit(program, 200)
+
+
+GRAIN = """
+import numpy as np
+rng = np.random.default_rng(0)
+def grain(image, mask):
+    noisy = rng.random() < {p}
+    return dict(image=image + rng.integers(0, 9, image.shape, "uint8") * noisy, mask=mask)
+"""
+
+
+@pytest.mark.parametrize("p", [1, .3])
+@pytest.mark.parametrize("is_module", [False, True])
+def test_loader_refuses_processes_that_repeat_each_other(tmp_path, monkeypatch, p, is_module):
+    """A generator of the transform's own has the same state in every process."""
+    path = make_shapes_dataset(tmp_path / "shapes", n=8, size=(32, 32))
+    (tmp_path / "own_grain.py").write_text(GRAIN.format(p=p))
+    module = {}
+    if is_module:
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "own_grain", raising=False)
+        module = vars(importlib.import_module("own_grain"))
+    else: exec(GRAIN.format(p=p), module)
+    with pytest.warns(UserWarning, match="batches will not repeat: .*parameter `rng`"):
+        SegDataLoader(path, 4, module["grain"], seed=0)
+    with pytest.raises(ValueError, match="processes would draw the same.*leave out processes=True"):
+        SegDataLoader(path, 4, module["grain"], seed=0, processes=True)
+    with SegDataLoader(path, 4, seed=0, processes=True) as loader:
+        with pytest.raises(ValueError, match="processes would draw the same"):
+            loader.with_transforms(module["grain"])
+
+
 def is_alive(pid):
     try: return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError: return False
@@ -382,6 +434,98 @@ def test_loader_inside_another_while_it_is_closed(tmp_path):
             closing.join()
     finally: signal.alarm(0)
     outer.close(), inner.close()
+
+
+@pytest.mark.parametrize("flavour, backend, prefetched", [
+    ("keras", "tensorflow", "10/12 12/12 12/12"), ("keras", "jax", "10/12 12/12 12/12"),
+    ("tf_keras", "tensorflow", "10/13 12/12 12/12")])  # it looks at a batch first
+def test_loader_prefetches_in_fit(program, flavour, backend, prefetched):
+    """All batches but the first two, although `fit` asks for them in an order of its own."""
+    printed = program("loader_prefetches_in_fit", flavour=flavour, KERAS_BACKEND=backend)
+    assert printed.splitlines()[-1] == prefetched
+
+
+def test_loader_warns_of_steps_per_epoch(program):
+    """Keras goes on in the middle of the order of another epoch."""
+    lines = program("loader_steps_per_epoch", KERAS_BACKEND="jax").splitlines()[-3:]
+    few, all_, few_in_order = map(ast.literal_eval, lines)
+    assert len(few) == len(few_in_order) == 1 and not all_
+    assert "epoch_multiplier=steps / 5" in few[0] and "steps_per_epoch" in few[0]
+
+
+@pytest.mark.parametrize("options", [
+    {}, dict(workers=0), dict(drop_incomplete_batch=True), dict(epoch_multiplier=1.5)])
+def test_loader_starts_in_the_middle_of_an_epoch(tmp_path, options):
+    path = make_shapes_dataset(tmp_path / "shapes", n=11, size=(16, 16))
+
+    def jitter(image, mask, rng):
+        return dict(image=image // 2 + rng.integers(0, 99, dtype="uint8"), mask=mask)
+
+    loader = SegDataLoader(path, 4, jitter, batch_size=2, shuffle=True, seed=0, **options)
+    loader.epoch = 3
+    expected = [*loader]
+    for batch in 0, 1, len(loader) - 1:
+        with loader.rest_of_epoch(3, batch) as rest:
+            assert len(rest) == len(loader) - batch and rest.epoch == 3
+            for _ in range(2):  # whatever Keras ends
+                assert same_batches(rest, expected[batch:])
+                assert same_batches([rest[-1]], expected[-1:])
+            dataset = rest.to_tf_dataset()
+            assert len(dataset) == len(rest)
+            for _ in range(2):
+                batches = [(x.numpy(), y.numpy()) for x, y in dataset]
+                assert same_batches(batches, expected[batch:])
+            if batch + 1 < len(loader):
+                assert same_batches(rest.rest_of_epoch(3, batch + 1), expected[batch + 1:])
+    assert loader.epoch == 4 and same_batches(loader.rest_of_epoch(4, 0), loader)
+    n = len(loader)
+    for epoch, batch in (0, n), (0, -1), (-1, 0), (0, 1.5):
+        with pytest.raises(ValueError, match=f"(epoch={epoch}|batch={batch})"):
+            loader.rest_of_epoch(epoch, batch)
+    with pytest.raises(AttributeError, match="read-only"): loader.first_batch = 2
+
+
+@pytest.mark.parametrize("flavour", ["keras", "tf_keras"])
+def test_loader_trains_on_the_rest_of_an_epoch(program, flavour):
+    printed = program("loader_rest_of_epoch", flavour=flavour)
+    assert printed.splitlines()[-1] == "[0, 1] [(3, 4), (3, 5)]"
+
+
+def orders_of_keras(n, *args):
+    """Shuffled orders, epoch after epoch: with `random`, as Keras does up to 3.15, or with a
+    generator for each epoch, as Keras 3.16 does."""
+    for epoch in itertools.count(1):
+        order = [*range(n)]
+        (random.Random(epoch) if "epochs" in args else random).shuffle(order)
+        yield order
+
+
+@pytest.mark.parametrize("shuffle", ["random", "epochs", None])
+@pytest.mark.parametrize("rank, n_ranks", [(0, 1), (0, 2), (1, 2), (2, 3)])
+def test_loader_predicts_requests(tmp_path, shuffle, rank, n_ranks):
+    """Of shuffled epochs, and of machines that each ask for every second or third batch."""
+    path = make_shapes_dataset(tmp_path / "shapes", n=10, size=(16, 16))
+    random.seed(0)  # a wrong guess may be right for a while
+    prefetched = []
+    with SegDataLoader(path, 4, batch_size=1, shuffle=True, seed=0) as loader:
+        n = len(loader)
+        orders = orders_of_keras(n, shuffle) if shuffle else itertools.repeat([*range(n)])
+        for _ in range(3):
+            order = next(orders) if len(loader) else None
+            for i in order[rank::n_ranks]:
+                prefetched.append((loader.epoch, i, loader._plan) in loader._prefetcher._pending)
+                loader[i]
+            loader.on_epoch_end()
+    # the first ones show the order, and how far the requests are apart
+    n_first = 2 if n_ranks == 1 else 3
+    assert not any(prefetched[:n_first]) and all(prefetched[n_first:])
+
+
+def test_loader_prefetches_nothing_for_random_requests(tmp_path):
+    path = make_shapes_dataset(tmp_path / "shapes", n=40, size=(16, 16))
+    with SegDataLoader(path, 4, batch_size=1) as loader:
+        for i in 7, 30, 2, 21, 20, 33, 5: loader[i]
+        assert not loader._prefetcher._pending
 
 
 @pytest.mark.parametrize("flavour", ["keras", "tf_keras"])

@@ -185,7 +185,7 @@ def _make_class_change_probe(values, taken):
     table[sorted(values)] = np.sort(labels)
     return table
 
-# %% ../../nbs/data/augmentation.md #4f748b8a
+# %% ../../nbs/data/augmentation.md #8a2c79c2
 def _values_of(masks): return set(np.concatenate([np.ravel(m) for m in masks]).tolist())
 
 def _changes_classes(call, mask, table, draws, repeats):
@@ -202,6 +202,9 @@ def _changes_classes(call, mask, table, draws, repeats):
     differ = any(not np.array_equal(a, b) for a, b in zip(before, after))
     return differ and _values_of(before) != _values_of(after)
 
+def _are_equal(output, other):
+    return all(np.array_equal(output[key], other[key]) for key in ('image', 'mask'))
+
 def _find_transform_problems(transforms, image, mask, table, *numbers, draws=16):
     """Find problems of transforms, as far as a few calls show them.
 
@@ -216,8 +219,7 @@ def _find_transform_problems(transforms, image, mask, table, *numbers, draws=16)
         A `set` with 'random' (they don't repeat) and 'classes' (they change classes), or less.
     """
     def call(mask, draw): return transforms(image.copy(), mask.copy(), *numbers, draw)
-    first, second = call(mask, 0), call(mask, 0)
-    repeats = all(np.array_equal(first[key], second[key]) for key in ('image', 'mask'))
+    repeats = all(_are_equal(call(mask, draw), call(mask, draw)) for draw in range(min(draws, 4)))
     problems = set() if repeats else {'random'}
     if table is None or mask.dtype != np.uint8 or mask.ndim > 2: return problems
     def call_mask(mask, draw): return call(mask, draw)['mask']

@@ -7,10 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/data/batches.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/batches.md #329e67ba
+# %% ../../nbs/data/batches.md #909ae250
 import dataclasses
+import gc
+import itertools
 import math
 import os
+import random
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,13 +58,13 @@ def _epoch_order(n, seed, epoch, epoch_multiplier=1, shuffle=True):
     order.setflags(write=False)  # all callers get the same array from the cache
     return order
 
-# %% ../../nbs/data/batches.md #0eebece6
+# %% ../../nbs/data/batches.md #418f7634
 @dataclass(frozen=True)
 class _Plan:
     """How the samples of a dataset become the batches of an epoch.
 
-    `part`: index and count of the part of each epoch that one machine takes. The other fields are
-    arguments of `SegDataLoader`.
+    `part`: index and count of the part of each epoch that one machine takes. `first_batch`: number
+    of the batch that an epoch starts with. The other fields are arguments of `SegDataLoader`.
     """
     batch_size: int
     shuffle: bool = False
@@ -69,6 +72,7 @@ class _Plan:
     epoch_multiplier: float = 1
     drop_incomplete_batch: bool = False
     part: tuple = (0, 1)
+    first_batch: int = 0
 
     def samples(self, n, epoch):
         """The samples of an epoch, out of `n`: their indices, and the position of each in the whole
@@ -79,10 +83,10 @@ class _Plan:
         return order[index:end:count], range(index, end, count)
 
     def n_batches(self, n):
-        """The number of batches in an epoch."""
+        """The number of batches in an epoch, from the first batch on."""
         n, (index, count) = round(n * self.epoch_multiplier), self.part
-        if self.drop_incomplete_batch: return n // count // self.batch_size
-        return math.ceil(len(range(index, n, count)) / self.batch_size)
+        if self.drop_incomplete_batch: return n // count // self.batch_size - self.first_batch
+        return math.ceil(len(range(index, n, count)) / self.batch_size) - self.first_batch
 
     def has_equal_batches(self, n):
         """Whether all batches have the same size."""
@@ -183,7 +187,7 @@ def _check_same_size(sizes_and_files):
             ' (albumentations.RandomCrop, Resize, PadIfNeeded), or use batch_size=1'
         )
 
-# %% ../../nbs/data/batches.md #42c5d55c
+# %% ../../nbs/data/batches.md #19f5dbc6
 class _Batch:
     """The job that makes one batch of `n` samples.
 
@@ -192,13 +196,13 @@ class _Batch:
 
     Args:
         source: what samples are made from.
-        epoch, number: the epoch, and the number of the batch in it.
+        epoch, number: the epoch, and the number of the batch in it, from the plan's first batch on.
         plan: how samples become batches.
     """
     def __init__(self, source, epoch, number, plan):
         self.source, self.key = source, (epoch, number, plan)
         self.order, self.positions = plan.samples(source.n_pairs, epoch)
-        first = number * plan.batch_size
+        first = (plan.first_batch + number) * plan.batch_size
         self.chosen = range(first, min(first + plan.batch_size, len(self.order)))
         self.n, self.decoded, self.other_sizes, self.skipped = len(self.chosen), {}, {}, {}
         self.specs = [] if source.size is None else source.specs(self.n, source.size)
@@ -319,7 +323,7 @@ class _ProcessFuture:
         for part in skipped: batch.skipped.update(part)
         return batch.assemble()
 
-# %% ../../nbs/data/batches.md #650f8559
+# %% ../../nbs/data/batches.md #f5330652
 class _ProcessExecutor:
     """Processes that make batches.
 
@@ -344,6 +348,7 @@ class _ProcessExecutor:
     def _start(self, plan):
         "The first time, and when batches become larger"
         self.close()
+        gc.collect()  # ends the processes of forgotten loaders
         source = self.source
         largest = min(plan.batch_size, len(plan.samples(source.n_pairs, 0)[0]))
         buffer_size = _bytes_of(source.specs(largest, source.size or (0, 0)))
@@ -356,16 +361,125 @@ class _ProcessExecutor:
         if self.pool is not None: self.pool.close()
         self.buffer_size = -1
 
-# %% ../../nbs/data/batches.md #98800caf
+# %% ../../nbs/data/batches.md #d7d2debf
+def _shuffled(n, rng):
+    order = [*range(n)]
+    rng.shuffle(order)
+    return order
+
+def _orders_from_state(n, state):
+    "Orders by `random.shuffle`, epoch after epoch, from a state of `random` on"
+    rng = random.Random()
+    rng.setstate(state)
+    while True: yield _shuffled(n, rng)
+
+def _orders_from_epoch(n, epoch):
+    "Orders by a generator for each epoch"
+    for seed in itertools.count(epoch): yield _shuffled(n, random.Random(seed))
+
+# %% ../../nbs/data/batches.md #b7a87b01
+class _OrderGuess:
+    """A guess at the order in which batches are asked for.
+
+    Args:
+        orders: iterator of the orders of an epoch and those after it; each is a sequence of the
+            numbers of the batches.
+    """
+    def __init__(self, orders):
+        self.orders, self.known = orders, []
+        self.epoch = self.at = None
+        self.step, self.hits, self.has_overrun = 1, 0, False
+
+    def order(self, later=0):
+        """The order of the current epoch, or of one some epochs later."""
+        while len(self.known) <= later: self.known.append(next(self.orders))
+        return self.known[later]
+
+    def upcoming(self):
+        """Epochs and numbers of the batches that follow, without end."""
+        start = self.at + self.step
+        for later in itertools.count():
+            for number in self.order(later)[start :: self.step]: yield self.epoch + later, number
+            start = self.at % self.step
+
+# %% ../../nbs/data/batches.md #f8d55a63
+@patch_to(_OrderGuess)
+def follow(self, epoch, number):
+    """Move on to a batch; returns whether it was expected."""
+    is_expected = self.at is not None and (epoch, number) == next(self.upcoming())
+    if is_expected: del self.known[: epoch - self.epoch]
+    at = self.order().index(number)
+    is_overrun = not is_expected and self._overruns(epoch, at)
+    if not is_expected and not is_overrun:
+        goes_on = self.at is not None and epoch == self.epoch and at > self.at
+        self.step, self.hits = at - self.at if goes_on else 1, -1
+    self.epoch, self.at, self.hits = epoch, at, self.hits + 1
+    self.has_overrun = is_overrun and self.hits > 1
+    return self.hits > 0
+
+@patch_to(_OrderGuess)
+def _overruns(self, epoch, at):
+    "Whether an epoch has ended, and yet this position follows the last one"
+    return self.at is not None and epoch == self.epoch + 1 and at == self.at + self.step
+
+# %% ../../nbs/data/batches.md #fda50d5d
+class _OrderPredictor:
+    """Predicts which batches follow.
+
+    Args:
+        n_pairs: number of pairs in the dataset.
+    """
+    def __init__(self, n_pairs):
+        self.n_pairs, self.plan, self.guesses, self.state = n_pairs, None, [], None
+        self.has_overrun = False  # whether an epoch has begun in the middle of an order
+
+    def begin_pass(self):
+        """Call this where a shuffle by `random` may follow."""
+        self.state = random.getstate()
+
+    def __call__(self, key):
+        """An iterator of the keys after a key, which is epoch, number and plan; empty if nobody
+        knows."""
+        epoch, number, plan = key
+        if plan != self.plan: self._forget(plan)
+        hits = [guess for guess in self.guesses if guess.follow(epoch, number)]
+        if not any(guess.hits > 1 for guess in hits): self._add_guesses(hits, epoch, number)
+        if not hits: return iter(())
+        # if two are right so far, the one that began at the start of its order
+        best = max(hits, key=lambda guess: (guess.hits, -guess.at))
+        self.has_overrun = self.has_overrun or best.has_overrun
+        return ((epoch, number, plan) for epoch, number in best.upcoming())
+
+# %% ../../nbs/data/batches.md #ca84e765
+@patch_to(_OrderPredictor)
+def _forget(self, plan):
+    self.guesses, self.plan = [], plan
+    if self.state is None: self.begin_pass()
+
+@patch_to(_OrderPredictor)
+def _add_guesses(self, hits, epoch, number):
+    "Guess anew if a pass has begun, and keep the guesses that were right so far"
+    if self.state is None: return
+    n = self.plan.n_batches(self.n_pairs)
+    orders = [
+        itertools.repeat(range(n)),
+        _orders_from_state(n, self.state),
+        _orders_from_epoch(n, 0),
+        _orders_from_epoch(n, 1),  # `fit` ends an epoch before the first one
+    ]
+    new = [_OrderGuess(each) for each in orders]
+    for guess in new: guess.follow(epoch, number)
+    self.guesses, self.state = [*hits, *new], None
+
+# %% ../../nbs/data/batches.md #b4caa5aa
 def _prefetch_batches(source, workers=None, prefetch=2, processes=False):
-    """A `_Prefetcher` of batches, with keys of epoch, number and plan. After the last batch of an
-    epoch comes the first of the next one.
+    """A `_Prefetcher` of batches, with keys of epoch, number and plan.
 
     Args:
         source: what samples are made from.
         workers: number of threads or processes; if None, one process for each core, or one thread
             more. 0 works in the calling thread.
-        prefetch: number of batches to start in advance.
+        prefetch: number of batches to start in advance, which bounds the memory.
         processes: use processes, and not threads.
 
     Returns:
@@ -373,10 +487,6 @@ def _prefetch_batches(source, workers=None, prefetch=2, processes=False):
     """
     # one more, since threads also wait for Python's lock
     if workers is None: workers = _available_cpus() + (not processes)
-    def next_key(key):
-        epoch, number, plan = key
-        if number + 1 < plan.n_batches(source.n_pairs): return epoch, number + 1, plan
-        return epoch + 1, 0, plan
     def make_job(key):
         batch = _Batch(source, *key)
         return batch if processes else batch.allocate()
@@ -384,4 +494,5 @@ def _prefetch_batches(source, workers=None, prefetch=2, processes=False):
         return (
             _ProcessExecutor(source, workers, prefetch) if processes else _ThreadExecutor(workers)
         )
-    return _Prefetcher(make_job, next_key, make_executor if workers else None, prefetch)
+    predict = _OrderPredictor(source.n_pairs)
+    return _Prefetcher(make_job, predict, make_executor if workers else None, prefetch)

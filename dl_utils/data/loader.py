@@ -7,16 +7,19 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #badcde97
+# %% ../../nbs/data/loader.md #9b3c8c19
 import itertools
 import math
 import os
+import sys
 import threading
+import types
 import warnings
 import weakref
 from collections import defaultdict
 from concurrent.futures import CancelledError
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +138,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #81b14a9c
+# %% ../../nbs/data/loader.md #d135adfd
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -177,7 +180,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
             run in parallel, too; what they print goes to the terminal of the notebook's server, not
             to the notebook. A batch lies in memory that is shared with them; before a `fork`, copy
             the arrays that parent and child both use.
-        prefetch: batches to start in advance, if you ask for them in order.
+        prefetch: batches to start in advance, if you ask for them in order, or `fit` does in its
+            own.
         cache: 'ram' or 'disk' keeps decoded images and masks as their files store them: `height *
             width * 4` bytes for 8-bit RGB and its mask. Each worker process keeps its own part.
         cache_limit: maximum bytes of the cache; 4 GiB of memory or 64 GiB of disk if None. Pairs
@@ -210,7 +214,8 @@ class SegDataLoader(_SourceProperties, PyDataset):
             argument are in the order of the earlier module.
         ValueError: an argument is out of range, or contradicts the files.
     """
-    _warned_of_randomness = False
+    _warned_of_randomness = _warned_of_steps = False
+    first_batch, _is_rest = 0, False
 
     def __init__(
         self,
@@ -314,7 +319,7 @@ def _make_encoders(info, target, class_weights):
     encoder = _MaskEncoder(*args, sparse=sparse, class_weights=class_weights, **options)
     return encoder, _MaskEncoder(*args, **options)
 
-# %% ../../nbs/data/loader.md #92380ad6
+# %% ../../nbs/data/loader.md #45a07026
 @patch_to(SegDataLoader)
 def _prepare(self):
     self._prefetcher = _prefetch_batches(
@@ -326,13 +331,14 @@ def _reset(self):
     "The state of a new loader, of a copy, and of one in a forked process"
     self._lock, self._skipped, self.skipped = threading.Lock(), defaultdict(dict), Problems()
     self._batch_requested = False
-    self._tf_loaders = weakref.WeakSet()
+    self._tf_loaders, self._n_tf_functions = weakref.WeakSet(), weakref.WeakKeyDictionary()
 
-# %% ../../nbs/data/loader.md #4f79d740
+# %% ../../nbs/data/loader.md #593f2bcf
 _READ_ONLY = {
     'path', 'pairs', 'infos', 'dataset_info', 'num_classes', 'ignore_index', 'class_names', 'scale',
     'encoder', 'size', 'target', 'class_weights', 'on_error', 'mixing', 'n_workers', 'prefetch',
     'processes', 'cache_kind', 'cache_limit', 'part', 'transforms', 'channels', 'value_range',
+    'first_batch',
 }
 
 @patch_to(SegDataLoader)
@@ -401,7 +407,7 @@ def _probe_transforms(loader):
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #feceaf17
+# %% ../../nbs/data/loader.md #c7e986f8
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
@@ -424,6 +430,12 @@ def _check_transform(loader, index, used_values):
             ' with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'
         )
         raise source.as_data_error(index, error)
+    if 'random' in problems and loader.processes:
+        raise ValueError(
+            'transforms draw random numbers that the loader cannot seed, and worker processes would'
+            ' draw the same ones: pass the albumentations.Compose itself, or a callable with a'
+            ' parameter `rng`, a NumPy generator, to draw from; or leave out processes=True'
+        )
     if 'random' in problems and not loader._warned_of_randomness:
         loader._warned_of_randomness = True
         warnings.warn(
@@ -432,6 +444,59 @@ def _check_transform(loader, index, used_values):
             ' a NumPy generator, to draw from',
             stacklevel=5,
         )
+
+# %% ../../nbs/data/loader.md #58cad3da
+def _parts_of(thing):
+    "The objects that a function, a method or another object leads to"
+    if isinstance(thing, types.MethodType): return [thing.__self__]
+    if not isinstance(thing, types.FunctionType): return [*getattr(thing, '__dict__', {}).values()]
+    try: return [cell.cell_contents for cell in thing.__closure__ or ()]
+    except ValueError: return []  # not filled yet
+
+def _find_part(thing, is_wanted, depth=6):
+    "The nearest object that a function leads to, and that is wanted; or None"
+    things, seen = [thing], set()
+    for _ in range(depth):
+        seen.update(map(id, things))
+        parts = {id(part): part for thing in things for part in _parts_of(thing)}
+        things = [part for key, part in parts.items() if key not in seen]
+        for part in things:
+            if is_wanted(part): return part
+    return None
+
+def _holds(thing, target):
+    "Whether an object, and no function, has a target among its attributes"
+    is_code = isinstance(thing, (types.FunctionType, types.MethodType))
+    return not is_code and any(part is target for part in _parts_of(thing))
+
+# %% ../../nbs/data/loader.md #69a2b189
+def _call_weakly(reference): return reference()()
+
+def _weak_reference(generator, holder):
+    "A weak reference to a generator that lives as long as its holder"
+    if isinstance(generator, types.MethodType): return weakref.WeakMethod(generator)
+    holder.__dict__.setdefault('_dl_utils_generators', []).append(generator)
+    return weakref.ref(generator)
+
+def _is_generator_state(thing): return type(thing).__name__ == '_GeneratorState'
+
+def _hand_over(function, loader):
+    "Let a function of TensorFlow refer only weakly to a generator of the loader"
+    generator = getattr(_find_part(function, _is_generator_state), '_generator', None)
+    holder = _find_part(generator, partial(_holds, target=loader))
+    if holder is None: return
+    state = _find_part(function, _is_generator_state)
+    state._generator = partial(_call_weakly, _weak_reference(generator, holder))
+
+def _free_after_fit(loader):
+    "Hand over the generators that TensorFlow has got since the last call"
+    tf = sys.modules.get('tensorflow')
+    if tf is None: return
+    graph = tf.compat.v1.get_default_graph()
+    functions = getattr(graph, '_py_funcs_used_in_graph', [])
+    start = loader._n_tf_functions.get(graph, 0)
+    loader._n_tf_functions[graph] = len(functions)
+    for function in functions[start:]: _hand_over(function, loader)
 
 # %% ../../nbs/data/loader.md #a33d2f33
 @patch_to(SegDataLoader)
@@ -495,7 +560,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #8b18a411
+# %% ../../nbs/data/loader.md #92364059
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
@@ -507,16 +572,22 @@ def order(self):
 @patch_to(SegDataLoader)
 def __len__(self):
     """The number of batches in an epoch."""
+    # Keras looks it up when `fit` and an epoch begin
+    if '_prefetcher' in self.__dict__:
+        self._prefetcher.predict.begin_pass()
+        _free_after_fit(self)
     return self._plan.n_batches(len(self.pairs))
 
 @patch_to(SegDataLoader)
 def __getitem__(self, index):
     """Batch number `index` of the current epoch."""
     self.__dict__['_batch_requested'] = True
-    if not -len(self) <= index < len(self): raise IndexError(f'batch {index} of {len(self)}')
+    plan = self._plan
+    n_batches = plan.n_batches(len(self.pairs))
+    if not -n_batches <= index < n_batches: raise IndexError(f'batch {index} of {n_batches}')
     epoch = self.epoch
     while True:
-        try: batch, skipped = self._prefetcher.get((epoch, index % len(self), self._plan))
+        try: batch, skipped = self._prefetcher.get((epoch, index % n_batches, plan))
         except CancelledError: continue  # closed meanwhile, and reopened
         break
     if skipped:
@@ -525,9 +596,25 @@ def __getitem__(self, index):
 
 @patch_to(SegDataLoader)
 def on_epoch_end(self):
-    """Advance to the order of the next epoch; Keras calls this."""
+    """Advance to the order of the next epoch; Keras calls this. The rest of an epoch has no next
+    one."""
     self._report()
-    self.epoch += 1
+    self._check_steps()
+    if not self._is_rest: self.epoch += 1
+    _free_after_fit(self)
+
+# %% ../../nbs/data/loader.md #dc4647e7
+@patch_to(SegDataLoader)
+def _check_steps(self):
+    if not self.shuffle or self._warned_of_steps or not self._prefetcher.predict.has_overrun: return
+    self._warned_of_steps = True
+    warnings.warn(
+        f'epoch {self.epoch} went on where the one before had stopped, so some samples are drawn'
+        ' twice and others not at all: leave out steps_per_epoch= of fit, and pass'
+        f' epoch_multiplier=steps / {self._plan.n_batches(len(self.pairs))} times the present'
+        f' {self.epoch_multiplier} to SegDataLoader',
+        stacklevel=3,
+    )
 
 # %% ../../nbs/data/loader.md #0a0e5ece
 @patch_to(SegDataLoader)
@@ -540,7 +627,7 @@ def histogram(self):
     """
     return _count_class_pixels(self.dataset_info).sum(axis=0)
 
-# %% ../../nbs/data/loader.md #2441de52
+# %% ../../nbs/data/loader.md #55f7d1af
 @patch_to(SegDataLoader)
 def close(self):
     """End the workers and release the cache. A loader that is used after that starts workers, and
@@ -548,7 +635,9 @@ def close(self):
 
     The contents of a cache, a file included, are freed when the last loader that shares it releases
     it; processes share theirs with no other loader. A loader is also a context manager that closes
-    at the end. A loader that is garbage-collected needs no closing."""
+    at the end. Without `close` the workers and the cache last until Python collects the loader as
+    garbage: after a loop at once, after `fit` a while later, and at the latest when another loader
+    starts processes or a cache."""
     for loader in [*self._tf_loaders]: loader._prefetcher.close()
     self._prefetcher.close(permanently=True)  # waiting callers continue with the next one
     self._source = replace(self._source, cache=_make_cache(self.cache_kind, self.cache_limit))
@@ -560,10 +649,10 @@ def __enter__(self): return self
 @patch_to(SegDataLoader)
 def __exit__(self, *error): self.close()
 
-# %% ../../nbs/data/loader.md #2c1cf3e2
+# %% ../../nbs/data/loader.md #60771fbf
 @patch_to(SegDataLoader)
 def __getstate__(self):
-    own = '_prefetcher', '_lock', '_tf_loaders'
+    own = '_prefetcher', '_lock', '_tf_loaders', '_n_tf_functions'
     return {key: value for key, value in self.__dict__.items() if key not in own}
 
 @patch_to(SegDataLoader)
@@ -625,6 +714,30 @@ def _subset(self, indices):
     info = replace(self.dataset_info, pairs=pairs, infos=infos)
     return self._copy(_source=replace(self._source, dataset_info=info))
 
+# %% ../../nbs/data/loader.md #2d8ea522
+@patch_to(SegDataLoader)
+def rest_of_epoch(self, epoch, batch):
+    """A loader of the batches of an epoch from one of them on, for a training that resumes there.
+
+    The batches are those that this loader gives: `loader.rest_of_epoch(3, 40)[0]` is number 40 of
+    epoch 3. Both share the cache, but not that of processes. The epoch of the copy does not advance.
+
+    Args:
+        epoch: number of the epoch, from 0 on.
+        batch: number of the first batch.
+
+    Returns:
+        `SegDataLoader`; its length is the number of batches that are left.
+
+    Raises:
+        ValueError: there is no such epoch or batch.
+    """
+    check_int('epoch', epoch, 0), check_int('batch', batch, 0)
+    n_batches = replace(self._plan, first_batch=0).n_batches(len(self.pairs))
+    if batch >= n_batches:
+        raise ValueError(f'batch={batch}: an epoch has {n_batches} batches, from 0 on')
+    return self._copy(epoch=epoch, first_batch=batch, _is_rest=True)
+
 # %% ../../nbs/data/loader.md #95fc134b
 @patch_to(SegDataLoader)
 def shard(self, index, count):
@@ -678,11 +791,12 @@ class _LoaderPool:
         if loader.processes: self.idle.append(loader)
         else: loader._prefetcher.close()
 
-# %% ../../nbs/data/loader.md #49401864
+# %% ../../nbs/data/loader.md #741459d9
 def _make_generator(loader, pool):
     "A function that iterates over the next epoch at each call"
     fallback = loader._copy(_source=replace(loader._source, cache=None))
-    epochs, pool_reference = itertools.count(loader.epoch), weakref.ref(pool)
+    pool_reference = weakref.ref(pool)
+    epochs = itertools.count(loader.epoch, step=not loader._is_rest)
     def batches():
         # only TensorFlow's C++ code may still know the dataset
         pool = pool_reference() or _LoaderPool(fallback)

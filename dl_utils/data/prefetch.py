@@ -7,7 +7,8 @@ Docs: https://nikitashubin.github.io/dl_utils/data/prefetch.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/prefetch.md #2c54b25f
+# %% ../../nbs/data/prefetch.md #04c6cbb5
+import gc
 import itertools
 import json
 import math
@@ -122,29 +123,31 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #48e9984d
+# %% ../../nbs/data/prefetch.md #ffbc1c68
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
     Args:
         make_job: function of a key that returns a job with `n`, `make(i)` and `collect()`.
-        next_key: function of a key that returns the next one, or None after the last.
+        predict: function of the key that you ask for; it returns an iterable of the keys that follow,
+            empty if nobody knows.
         make_executor: function that returns an executor, such as `_ThreadExecutor`, when you ask
             for the first job; None runs every job in the calling thread.
         prefetch: number of jobs to start in advance.
     """
-    def __init__(self, make_job, next_key, make_executor, prefetch):
-        self.make_job, self.next_key = make_job, next_key
+    def __init__(self, make_job, predict, make_executor, prefetch):
+        self.make_job, self.predict = make_job, predict
         self.make_executor, self.prefetch = make_executor, prefetch
         _reset_after_fork(self)._reset()
 
     def _reset(self):
-        self._executor, self._pending, self._expected_key = None, {}, None
+        self._executor, self._pending = None, {}
         self._lock, self._closed = threading.Lock(), False
 
     def get(self, key):
         """The result of the job `key`."""
         if not self.make_executor:
+            with self._lock: self.predict(key)  # it also notices what a caller does wrong
             job = self.make_job(key)
             for i in range(job.n): job.make(i)
             return job.collect()
@@ -157,7 +160,7 @@ class _Prefetcher:
                 self.close()
                 raise
 
-# %% ../../nbs/data/prefetch.md #88e57fb0
+# %% ../../nbs/data/prefetch.md #0b3b6cd8
 @patch_to(_Prefetcher)
 def _submit(self, key): return self._executor.submit(self.make_job(key))
 
@@ -166,11 +169,8 @@ def _start(self, key):
     "The future of a job; starts those after it, and cancels all others"
     if self._closed: raise CancelledError
     if self._executor is None: self._executor = self.make_executor()
-    in_order, self._expected_key = key == self._expected_key, self.next_key(key)
     future = self._pending.pop(key, None) or self._submit(key)
-    keys = []
-    while in_order and len(keys) < self.prefetch and (key := self.next_key(key)) is not None:
-        keys.append(key)
+    keys = [*itertools.islice(self.predict(key), self.prefetch)]
     for key in [*self._pending]:
         if key not in keys: self._pending.pop(key).cancel()
     for key in keys:
@@ -185,7 +185,7 @@ def close(self, permanently=False):
         self._closed = permanently
         for future in self._pending.values(): future.cancel()
         executor, self._executor = self._executor, None
-        self._pending, self._expected_key = {}, None
+        self._pending = {}
     if executor is not None: executor.close()
 
 # %% ../../nbs/data/prefetch.md #8f530bc7
@@ -282,7 +282,7 @@ def _store(self, key, arrays):
 def _write(self, data):
     while len(data): data = data[self._file.write(data):]
 
-# %% ../../nbs/data/prefetch.md #38cab3b7
+# %% ../../nbs/data/prefetch.md #e9377f08
 _GIB = 2 ** 30
 _CACHE_LIMITS = {'ram': 4 * _GIB, 'disk': 64 * _GIB}
 
@@ -302,6 +302,7 @@ def _make_cache(kind, limit=None):
     check_choice('cache', kind, (None, *_CACHE_LIMITS))
     if limit is not None: check_int('cache_limit', limit, 0, 'bytes')
     if kind is None: return None
+    gc.collect()  # frees the caches of forgotten loaders
     return (_RamCache if kind == 'ram' else _DiskCache)(
         _CACHE_LIMITS[kind] if limit is None else limit
     )
