@@ -714,13 +714,14 @@ def _subset(self, indices):
     info = replace(self.dataset_info, pairs=pairs, infos=infos)
     return self._copy(_source=replace(self._source, dataset_info=info))
 
-# %% ../../nbs/data/loader.md #2d8ea522
+# %% ../../nbs/data/loader.md #63e4182b
 @patch_to(SegDataLoader)
 def rest_of_epoch(self, epoch, batch):
     """A loader of the batches of an epoch from one of them on, for a training that resumes there.
 
     The batches are those that this loader gives: `loader.rest_of_epoch(3, 40)[0]` is number 40 of
-    epoch 3. Both share the cache, but not that of processes. The epoch of the copy does not advance.
+    epoch 3. Both share the cache, but not that of processes. The epoch of the copy does not
+    advance.
 
     Args:
         epoch: number of the epoch, from 0 on.

@@ -123,13 +123,14 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #ffbc1c68
+# %% ../../nbs/data/prefetch.md #3b95d258
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
     Args:
         make_job: function of a key that returns a job with `n`, `make(i)` and `collect()`.
-        predict: function of the key that you ask for; it returns an iterable of the keys that follow,
+        predict: function of the key that you ask for; it returns an iterable of the keys that
+            follow,
             empty if nobody knows.
         make_executor: function that returns an executor, such as `_ThreadExecutor`, when you ask
             for the first job; None runs every job in the calling thread.

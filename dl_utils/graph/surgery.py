@@ -332,7 +332,7 @@ def is_dropout(layer):
     by_name = type(layer).__name__ in ('SpatialDropout2D', 'StochasticDepth')
     return by_name or isinstance(layer, keras.layers.Dropout)
 
-# %% ../../nbs/graph/surgery.md #b6af9ec0
+# %% ../../nbs/graph/surgery.md #6cf982b2
 def _as_layer(operation, args):
     """The layer that computes a sum or product written with an operator; anything else unchanged.
 
@@ -358,7 +358,8 @@ def _as_layer(operation, args):
 def _constants_as_layer(operation, x, constants):
     """The layer for `tf.math.multiply` of Keras 2 with one constant a channel; else the operation.
     """
-    if operation.get_config()['function'] != 'math.multiply' or hasattr(constants, '_keras_history'):
+    is_multiply = operation.get_config()['function'] == 'math.multiply'
+    if not is_multiply or hasattr(constants, '_keras_history'):
         return operation
     values = np.asarray(constants)
     if not values.ndim or values.size != values.shape[-1]: return operation

@@ -156,9 +156,9 @@ def _family_preprocessing(constructor):
     scale = response.sum(axis=0)
     return reverse, [float(s) for s in scale], [float(o) for o in black]
 
-# %% ../../nbs/models/backbones.md #c703bdd6
+# %% ../../nbs/models/backbones.md #5a94f6b5
 def _channel_order(channels, reverse=False):
-    """For each channel of an image, the channel of RGB (or of BGR, if `reverse`) that it stands for.
+    """For each channel of an image, the channel of RGB (of BGR, if `reverse`) that it stands for.
     """
     return [2 - i % 3 if reverse else i % 3 for i in range(channels)]
 
@@ -358,7 +358,7 @@ def _take_channels(array, order):
     """The new channels of an array of one value a channel; a scalar stays."""
     return array[order] if array.ndim else array
 
-# %% ../../nbs/models/backbones.md #a3dad26d
+# %% ../../nbs/models/backbones.md #8df8c841
 def _adapt_channels(model, x, random=False):
     """Apply a flat model for RGB to a symbolic tensor with other channels.
 
@@ -395,7 +395,8 @@ def _check_adaptable(backbone, channels, new_channels):
     """Refuse a built backbone for other channels than the image has, unless it is for RGB."""
     if channels == 3: return
     raise ValueError(
-        f'{backbone.name.removesuffix("_encoder")} is built for {channels} channels, and the images have {new_channels};'
+        f'{backbone.name.removesuffix("_encoder")} is built for {channels} channels, and the images'
+        f' have {new_channels};'
         f' give input_shape=(height, width, {channels}), or a backbone that is built for 3 or'
         f' {new_channels} channels'
     )

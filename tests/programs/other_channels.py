@@ -2,7 +2,8 @@
 and RGB twice what RGB gives.
 
 `names` prints all constructors. `NAME=imagenet` builds with `weights='imagenet'`, for which a file
-of random weights stands; with a bare name the weights stay random. Models are cut behind stride 4, far behind what is adapted."""
+of random weights stands; with a bare name the weights stay random. Models are cut behind stride 4,
+far behind what is adapted."""
 import importlib
 import sys
 
