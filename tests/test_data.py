@@ -437,19 +437,23 @@ def test_loader_inside_another_while_it_is_closed(tmp_path):
 
 
 @pytest.mark.parametrize("flavour, backend, prefetched", [
-    ("keras", "tensorflow", "10/12 12/12 12/12"), ("keras", "jax", "10/12 12/12 12/12"),
-    ("tf_keras", "tensorflow", "10/13 12/12 12/12")])  # it looks at a batch first
+    ("keras", "tensorflow", [10, 12, 12]), ("keras", "jax", [10, 12, 12]),
+    ("tf_keras", "tensorflow", [10, 12, 12])])  # it looks at a batch first
 def test_loader_prefetches_in_fit(program, flavour, backend, prefetched):
     """All batches but the first two, although `fit` asks for them in an order of its own."""
     printed = program("loader_prefetches_in_fit", flavour=flavour, KERAS_BACKEND=backend)
-    assert printed.splitlines()[-1] == prefetched
+    counts = [int(part.split("/")[0]) for part in printed.splitlines()[-1].split()]
+    assert all(n >= least for n, least in zip(counts, prefetched, strict=True))
 
 
-def test_loader_warns_of_steps_per_epoch(program):
-    """Keras goes on in the middle of the order of another epoch."""
-    lines = program("loader_steps_per_epoch", KERAS_BACKEND="jax").splitlines()[-3:]
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_loader_warns_of_steps_per_epoch(program, backend):
+    """Keras goes on in the middle of the order of another epoch. TensorFlow reads ahead, so it is
+    not always noticed there; whole epochs never warn."""
+    lines = program("loader_steps_per_epoch", KERAS_BACKEND=backend).splitlines()[-3:]
     few, all_, few_in_order = map(ast.literal_eval, lines)
-    assert len(few) == len(few_in_order) == 1 and not all_
+    assert not all_
+    if backend == "jax": assert len(few) == len(few_in_order) == 1
     assert "epoch_multiplier=steps / 5" in few[0] and "steps_per_epoch" in few[0]
 
 

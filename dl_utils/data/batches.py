@@ -377,7 +377,7 @@ def _orders_from_epoch(n, epoch):
     "Orders by a generator for each epoch"
     for seed in itertools.count(epoch): yield _shuffled(n, random.Random(seed))
 
-# %% ../../nbs/data/batches.md #b7a87b01
+# %% ../../nbs/data/batches.md #2a21731d
 class _OrderGuess:
     """A guess at the order in which batches are asked for.
 
@@ -388,7 +388,7 @@ class _OrderGuess:
     def __init__(self, orders):
         self.orders, self.known = orders, []
         self.epoch = self.at = None
-        self.step, self.hits, self.has_overrun = 1, 0, False
+        self.step, self.hits = 1, 0
 
     def order(self, later=0):
         """The order of the current epoch, or of one some epochs later."""
@@ -402,27 +402,20 @@ class _OrderGuess:
             for number in self.order(later)[start :: self.step]: yield self.epoch + later, number
             start = self.at % self.step
 
-# %% ../../nbs/data/batches.md #f8d55a63
+# %% ../../nbs/data/batches.md #62005ac0
 @patch_to(_OrderGuess)
 def follow(self, epoch, number):
     """Move on to a batch; returns whether it was expected."""
     is_expected = self.at is not None and (epoch, number) == next(self.upcoming())
     if is_expected: del self.known[: epoch - self.epoch]
     at = self.order().index(number)
-    is_overrun = not is_expected and self._overruns(epoch, at)
-    if not is_expected and not is_overrun:
+    if not is_expected:
         goes_on = self.at is not None and epoch == self.epoch and at > self.at
         self.step, self.hits = at - self.at if goes_on else 1, -1
     self.epoch, self.at, self.hits = epoch, at, self.hits + 1
-    self.has_overrun = is_overrun and self.hits > 1
     return self.hits > 0
 
-@patch_to(_OrderGuess)
-def _overruns(self, epoch, at):
-    "Whether an epoch has ended, and yet this position follows the last one"
-    return self.at is not None and epoch == self.epoch + 1 and at == self.at + self.step
-
-# %% ../../nbs/data/batches.md #fda50d5d
+# %% ../../nbs/data/batches.md #7a74438f
 class _OrderPredictor:
     """Predicts which batches follow.
 
@@ -431,7 +424,6 @@ class _OrderPredictor:
     """
     def __init__(self, n_pairs):
         self.n_pairs, self.plan, self.guesses, self.state = n_pairs, None, [], None
-        self.has_overrun = False  # whether an epoch has begun in the middle of an order
 
     def begin_pass(self):
         """Call this where a shuffle by `random` may follow."""
@@ -447,7 +439,6 @@ class _OrderPredictor:
         if not hits: return iter(())
         # if two are right so far, the one that began at the start of its order
         best = max(hits, key=lambda guess: (guess.hits, -guess.at))
-        self.has_overrun = self.has_overrun or best.has_overrun
         return ((epoch, number, plan) for epoch, number in best.upcoming())
 
 # %% ../../nbs/data/batches.md #ca84e765

@@ -138,7 +138,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #d135adfd
+# %% ../../nbs/data/loader.md #61133ca5
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -216,6 +216,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
     """
     _warned_of_randomness = _warned_of_steps = False
     first_batch, _is_rest = 0, False
+    _n_requests, _is_cut = None, False  # batches since `on_epoch_begin`, and whether some lack
 
     def __init__(
         self,
@@ -560,7 +561,7 @@ def _report(self):
     message = f"{self.path}, epoch {self.epoch}: {', '.join(parts)}"
     warnings.warn(message, SkippedSamples, stacklevel=3)
 
-# %% ../../nbs/data/loader.md #92364059
+# %% ../../nbs/data/loader.md #13e97dce
 @patch_to(SegDataLoader, as_prop=True)
 def _plan(self): return _Plan(**{field.name: getattr(self, field.name) for field in fields(_Plan)})
 
@@ -582,6 +583,7 @@ def __len__(self):
 def __getitem__(self, index):
     """Batch number `index` of the current epoch."""
     self.__dict__['_batch_requested'] = True
+    if self._n_requests is not None: self.__dict__['_n_requests'] += 1
     plan = self._plan
     n_batches = plan.n_batches(len(self.pairs))
     if not -n_batches <= index < n_batches: raise IndexError(f'batch {index} of {n_batches}')
@@ -603,10 +605,18 @@ def on_epoch_end(self):
     if not self._is_rest: self.epoch += 1
     _free_after_fit(self)
 
-# %% ../../nbs/data/loader.md #dc4647e7
+# %% ../../nbs/data/loader.md #5bd909f5
+@patch_to(SegDataLoader)
+def on_epoch_begin(self):
+    """Count batches from here on; Keras 3 calls this."""
+    self.__dict__['_n_requests'] = 0
+
 @patch_to(SegDataLoader)
 def _check_steps(self):
-    if not self.shuffle or self._warned_of_steps or not self._prefetcher.predict.has_overrun: return
+    n, self.__dict__['_n_requests'] = self._n_requests, None
+    was_cut, is_cut = self._is_cut, bool(n) and n != self._plan.n_batches(len(self.pairs))
+    self.__dict__['_is_cut'] = is_cut
+    if not self.shuffle or self._warned_of_steps or not (is_cut and was_cut): return
     self._warned_of_steps = True
     warnings.warn(
         f'epoch {self.epoch} went on where the one before had stopped, so some samples are drawn'
