@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/annotations.html.md"""
 # %% auto #0
 __all__ = ['masks_from_annotations']
 
-# %% ../../nbs/data/annotations.md #7aa594bf
+# %% ../../nbs/data/annotations.md #a347f8ac
 import base64
 import io
 import json
@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from .images import _decode_file, DataProblem, MissingFile
 from .masks import read_palette
-from .pairs import _is_hidden, _TEXTS, raise_first
+from .pairs import _is_hidden, _TEXTS
 from .validation import Problems
 from ..utils import check_choice, markdown_table
 
@@ -90,7 +90,7 @@ def _fill_polygon(polygon, height, width):
     filled[:, first:first + n_columns] = is_inside.reshape(n_columns, height).T
     return filled
 
-# %% ../../nbs/data/annotations.md #9ab0405d
+# %% ../../nbs/data/annotations.md #fbf78ec7
 class _NotDrawn(ValueError):
     "Why an object has no pixels; `kind`, `what` and `remedy` as in `DataProblem`"
     def __init__(self, kind, what, remedy='draw it again, or remove it'):
@@ -105,12 +105,14 @@ class _Object:
         label: name of its class.
         draw: function of the height and width of the image; bool `(height, width)`.
         z_order: objects with a higher number lie above those with a lower.
-        is_crowd: the pixels of several objects, which nobody has told apart.
+        is_crowd: the pixels of several objects, without a line between them.
+        where: for messages: its place in the file.
     """
     label: str
     draw: Callable
     z_order: int = 0
     is_crowd: bool = False
+    where: str = ''
 
 @dataclass
 class _LabelledImage:
@@ -255,6 +257,22 @@ def _check_class_names(class_names, listed, labels):
         f' {sorted(known - {"background"})}'
     )
 
+# %% ../../nbs/data/annotations.md #68ed1635
+def _drop_objects(annotations, class_names, crowd, path):
+    "Keep the objects of some classes; the others become problems, one a class"
+    unwanted, n_crowds = Counter(), 0
+    for image in annotations.images:
+        wanted = [thing for thing in image.objects if thing.label in class_names]
+        unwanted.update(thing.label for thing in image.objects if thing.label not in class_names)
+        image.objects = [thing for thing in wanted if not thing.is_crowd or crowd != 'skip']
+        n_crowds += len(wanted) - len(image.objects)
+    for label, n in unwanted.items():
+        what, remedy = f'has {n} objects of the class {label!r}', 'add it to class_names to draw it'
+        annotations.problems.append(DataProblem(path, 'class', what, remedy))
+    if n_crowds:
+        what = f'has {n_crowds} crowds'
+        annotations.problems.append(DataProblem(path, 'crowd', what, "crowd='ignore' writes 255"))
+
 # %% ../../nbs/data/annotations.md #307e1795
 def _palette():
     "uint8 `(256, 3)`: the bits of an index, spread over three colours"
@@ -364,7 +382,7 @@ class _AnnotationReport:
         """255 if a pixel is ignored, else None."""
         return _IGNORED if self.n_ignored else None
 
-# %% ../../nbs/data/annotations.md #749e2f5d
+# %% ../../nbs/data/annotations.md #cfb0216d
 @patch_to(_AnnotationReport)
 def _tables(self):
     "Two lists of rows"
@@ -373,7 +391,8 @@ def _tables(self):
         return str(index), name, n_objects, f'{pixels:,}', f'{pixels / n_pixels:.2%}'
     classes = [('index', 'class', 'objects', 'pixels', 'share')]
     for i, name in enumerate(self.class_names):
-        classes.append(row(i, name, f'{self.objects[name]:,}', self.pixels[name]))
+        n_objects = f'{self.objects[name]:,}' if name != 'background' else ''
+        classes.append(row(i, name, n_objects, self.pixels[name]))
     if self.n_ignored: classes.append(row(_IGNORED, 'ignored', '', self.n_ignored))
     left_out = [('left out', 'number', 'for example', 'remedy')]
     for kind, number in self.left_out.kinds.items():
@@ -383,14 +402,14 @@ def _tables(self):
 
 @patch_to(_AnnotationReport)
 def _repr_markdown_(self):
-    title = f'{self.n_images:,} images of {self.format} annotations in `{self.path}`'
+    title = f'`{self.path}`, from {self.format} annotations; images: {self.n_images:,}'
     tables = [markdown_table(rows) for rows in self._tables() if len(rows) > 1]
     return '\n\n'.join([title, *tables])
 
 @patch_to(_AnnotationReport)
 def __repr__(self): return self._repr_markdown_()
 
-# %% ../../nbs/data/annotations.md #5f919fe0
+# %% ../../nbs/data/annotations.md #20803446
 @dataclass
 class _Writer:
     "Writes pairs into a new dataset, as the arguments of `masks_from_annotations` say"
@@ -401,30 +420,23 @@ class _Writer:
     link: str | None = None
     stems: set = field(default_factory=set)
 
-    def leave_out(self, name, kind, what, remedy):
-        self.report.left_out.append(DataProblem(name, kind, what, remedy))
-
     def cut_piece(self, thing, size):
         "The piece of an object"
-        names = self.report.class_names
-        if thing.is_crowd and self.crowd == 'skip':
-            raise _NotDrawn('crowd', 'is a crowd', "crowd='ignore' writes 255")
-        if thing.label not in names:
-            raise _NotDrawn('class', 'is of no class in class_names', 'add its class, if wanted')
         is_ignored = thing.is_crowd and self.crowd == 'ignore'
-        value = _IGNORED if is_ignored else names.index(thing.label)
+        value = _IGNORED if is_ignored else self.report.class_names.index(thing.label)
         return _cut_piece(thing.draw(*size), value, thing.z_order)
 
-# %% ../../nbs/data/annotations.md #31f57a83
+# %% ../../nbs/data/annotations.md #c6c7630f
 @patch_to(_Writer)
 def cut_pieces(self, image, size):
     "The pieces of all objects that can be drawn; the others are left out"
     pieces = []
-    for number, thing in enumerate(image.objects, 1):
+    for thing in image.objects:
         try: pieces.append(self.cut_piece(thing, size))
         except _NotDrawn as error:
-            what = f'object {number}, {thing.label!r}, {error.what}'
-            self.leave_out(image.names[0], error.kind, what, error.remedy)
+            what = f'{thing.where}, {thing.label!r}, {error.what}'
+            problem = DataProblem(image.names[0], error.kind, what, error.remedy)
+            self.report.left_out.append(problem)
     return pieces
 
 @patch_to(_Writer)
@@ -559,7 +571,7 @@ def _read_annotations(path, images, class_names, format):
         what = f"can't be read as {format} ({type(error).__name__}: {error})"
         raise DataProblem(path, 'format', what, _EXPECTED) from error
 
-# %% ../../nbs/data/annotations.md #4359bf88
+# %% ../../nbs/data/annotations.md #608ae03f
 def masks_from_annotations(
     annotations,
     images,
@@ -591,8 +603,8 @@ def masks_from_annotations(
             file; 'z_order', the one with the higher `z_order` of CVAT.
         crowd: COCO's crowds: 'ignore' writes 255 where no object is drawn, 'keep' draws them like
             objects, 'skip' leaves them out.
-        unlabelled: images without an object: 'listed' writes empty masks for those that the
-            annotations list, 'all' for the other files of the folder, too, 'skip' for none.
+        unlabelled: images without an object of these classes: 'listed' writes empty masks for those
+            that the annotations list, 'all' for the other files of the folder, too, 'skip' for none.
         background: class 0 is the background. False: the first class is 0, and every pixel must
             belong to an object.
         link: None copies the images, 'hard' and 'symbolic' link them.
@@ -623,13 +635,14 @@ def masks_from_annotations(
     format, labels = _read_annotations(annotations, images, class_names, format)
     _check_order(order, format)
     names = _choose_classes(labels, class_names, background)
+    _drop_objects(labels, names, crowd, annotations)
     report = _AnnotationReport(path, format, names, left_out=Problems(labels.problems))
     pairs = list(_match_images(labels, files, unlabelled, report.left_out))
-    if not pairs: _raise_no_image(annotations, files, report.left_out)
+    if not pairs: _raise_no_image(labels, files, annotations)
     _write_dataset(_Writer(report, order, crowd, background, link), pairs, files.folder)
     return report
 
-# %% ../../nbs/data/annotations.md #c52abf0e
+# %% ../../nbs/data/annotations.md #13cab345
 def _check_order(order, format):
     if order == 'z_order' and format not in ('cvat',):
         raise ValueError(
@@ -637,18 +650,18 @@ def _check_order(order, format):
             " expected"
         )
 
-def _raise_no_image(annotations, files, problems):
-    examples = [problem for problem in problems if problem.kind != 'not annotated']
-    if examples: raise_first(examples)
-    what = f'lists no image, and {files.folder} holds {len(files.paths)}'
-    raise DataProblem(annotations, 'no image', what, "unlabelled='all' makes empty masks")
+def _raise_no_image(labels, files, annotations):
+    n_images, n_files = len(labels.images), len(files.paths)
+    example = f', such as {labels.images[0].names[0]}' if n_images else ''
+    what = f'names {n_images} images{example}; none of them is among the {n_files} in {files.folder}'
+    raise DataProblem(annotations, 'no image', what, 'pass the folder that holds them as images=')
 
 def _write_dataset(writer, pairs, images):
     report = writer.report
     with _new_folder(report.path) as folder:
         for path, image in tqdm(pairs, 'drawing masks', unit='image', leave=False, delay=2):
             writer.write(folder, path, path.relative_to(images), image)
-        if not report.n_images: raise_first(report.left_out)
+        if not report.n_images: raise next(p for p in report.left_out if p.kind != 'not annotated')
         table = dict(zip(report.class_names, _palette().tolist()))
         text = json.dumps(table, ensure_ascii=False)
         (folder / 'classes.json').write_text(text, encoding='utf-8')
@@ -678,7 +691,7 @@ def _refuse(height, width, kind, what):
     "Draws an object that has no area"
     raise _NotDrawn(kind, what)
 
-# %% ../../nbs/data/annotations.md #77a339ae
+# %% ../../nbs/data/annotations.md #689e34ca
 def _draw_coco(segmentation):
     "A function that draws a segmentation of COCO"
     is_runs = isinstance(segmentation, dict) and {'size', 'counts'} <= segmentation.keys()
@@ -698,10 +711,11 @@ def _read_coco(path, content, images, class_names):
     for thing in content['annotations']:
         label = names.get(thing['category_id'], f"category {thing['category_id']}")
         draw = _draw_coco(thing.get('segmentation'))
-        item = _Object(label, draw, is_crowd=bool(thing.get('iscrowd')))
+        where = f"object {thing.get('id')}"
+        item = _Object(label, draw, is_crowd=bool(thing.get('iscrowd')), where=where)
         if thing['image_id'] in by_id: by_id[thing['image_id']].objects.append(item)
         else:
-            what = f"object {thing.get('id')} is of image {thing['image_id']}, which is not listed"
+            what = f"{where} is of image {thing['image_id']}, which is not listed"
             annotations.problems.append(DataProblem(path, 'no image', what, 'list the image'))
     return annotations
 
@@ -729,7 +743,7 @@ def _draw_labelme(shape):
         return partial(_fill_polygons, [_ellipse_corners(*points[0], radius, radius)])
     return partial(_refuse, kind='no area', what=f'is a {kind}, which has no area')
 
-# %% ../../nbs/data/annotations.md #62a2a99f
+# %% ../../nbs/data/annotations.md #fdec0964
 def _read_labelme(path, content, images, class_names):
     files = sorted(path.rglob('*.json')) if content is None else [path]
     annotations = _Annotations([])
@@ -748,13 +762,16 @@ def _read_labelme(path, content, images, class_names):
 
 def _read_labelme_image(file, data):
     size = data.get('imageHeight'), data.get('imageWidth')
-    objects = [_Object(str(shape['label']), _draw_labelme(shape)) for shape in data['shapes']]
+    objects = [
+        _Object(str(shape['label']), _draw_labelme(shape), where=f'shape {number}')
+        for number, shape in enumerate(data['shapes'], 1)
+    ]
     name = data.get('imagePath') or f'{file.stem}.*'
     return _LabelledImage([name, f'{file.stem}.*'], objects, size if all(size) else None)
 
 _READERS['labelme'] = _read_labelme
 
-# %% ../../nbs/data/annotations.md #9b32c7db
+# %% ../../nbs/data/annotations.md #595f118d
 def _fill_shares(corners, height, width):
     "A polygon whose corners are shares of width and height"
     corners = _as_corners(corners)
@@ -763,14 +780,14 @@ def _fill_shares(corners, height, width):
         raise _NotDrawn('broken', what, 'divide them by width and height')
     return _fill_polygons([corners * (width, height)], height, width)
 
-def _parse_yolo_line(line, names):
+def _parse_yolo_line(line, names, where=''):
     number, *values = line.split()
     label = names.get(int(number), f'class {number}')
     values = [float(value) for value in values]
     if len(values) == 4:
         x, y, w, h = values
         values = _box_corners(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-    return _Object(label, partial(_fill_shares, values))
+    return _Object(label, partial(_fill_shares, values), where=where)
 
 # %% ../../nbs/data/annotations.md #4e967862
 def _find_yolo_files(path, content, images):
@@ -796,7 +813,7 @@ def _yolo_names(path, table, class_names):
         raise DataProblem(path, 'class', what, 'pass class_names=')
     return {int(i): str(n) for i, n in (names if isinstance(names, dict) else dict(enumerate(names))).items()}
 
-# %% ../../nbs/data/annotations.md #dea2b0d2
+# %% ../../nbs/data/annotations.md #4c24dad2
 def _read_yolo(path, content, images, class_names):
     folder, table = _find_yolo_files(path, content, images)
     names = _yolo_names(path, table, class_names)
@@ -807,7 +824,7 @@ def _read_yolo(path, content, images, class_names):
         image = _LabelledImage([name])
         for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
             try:
-                if line.strip(): image.objects.append(_parse_yolo_line(line, names))
+                if line.strip(): image.objects.append(_parse_yolo_line(line, names, f'line {number}'))
             except ValueError as error:
                 what, remedy = f"line {number} can't be read ({error})", 'a class and corners'
                 annotations.problems.append(DataProblem(file, 'broken', what, remedy))
@@ -836,7 +853,7 @@ def _draw_cvat(shape):
 def _fill_cvat_runs(text, left, top, size, height, width):
     return _paste(_fill_runs(text.split(','), *size, order='C'), left, top, height, width)
 
-# %% ../../nbs/data/annotations.md #e4627e24
+# %% ../../nbs/data/annotations.md #3936436b
 def _read_cvat(path, content, images, class_names):
     if content.find('track') is not None:
         what, remedy = 'holds tracks of a video', 'export "CVAT for images 1.1"'
@@ -846,10 +863,10 @@ def _read_cvat(path, content, images, class_names):
     for element in content.iter('image'):
         size = int(element.get('height', 0)), int(element.get('width', 0))
         image = _LabelledImage([element.get('name')], size=size if all(size) else None)
-        for shape in element:
+        for number, shape in enumerate(element, 1):
             if shape.tag == 'tag': continue  # about the whole image
-            z_order = int(shape.get('z_order', 0))
-            image.objects.append(_Object(shape.get('label'), _draw_cvat(shape), z_order))
+            options = dict(z_order=int(shape.get('z_order', 0)), where=f'shape {number}')
+            image.objects.append(_Object(shape.get('label'), _draw_cvat(shape), **options))
         annotations.images.append(image)
     return annotations
 
@@ -909,7 +926,7 @@ def _fill_turned(value, height, width):
         corners = _rotate(_box_corners(x, y, right, bottom), (x, y), value.get('rotation', 0))
     return _fill_polygons([corners], height, width)
 
-# %% ../../nbs/data/annotations.md #92f384f3
+# %% ../../nbs/data/annotations.md #babad580
 def _read_label_studio(path, content, images, class_names):
     annotations = _Annotations([])
     for task in content:
@@ -931,7 +948,7 @@ def _add_region(image, item):
     for i, label in enumerate(lists[0] if lists else ()):
         what = 'is the second label of a region, of which the first is drawn'
         draw = partial(_refuse, kind='several', what=what) if i else _draw_label_studio(item)
-        image.objects.append(_Object(label, draw))
+        image.objects.append(_Object(label, draw, where=f"region {item.get('id')}"))
 
 def _names_of_task(data):
     "Names that the image may have: Label Studio puts 8 digits before those of uploads"
