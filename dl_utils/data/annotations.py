@@ -36,7 +36,7 @@ from .pairs import _is_hidden, _TEXTS
 from .validation import Problems
 from ..utils import check_choice, markdown_table
 
-# %% ../../nbs/data/annotations.md #f9b24864
+# %% ../../nbs/data/annotations.md #d5f34a4c
 def _trace_outline(polygon):
     """Points along the outline of a polygon, in fifths of a pixel.
 
@@ -46,25 +46,22 @@ def _trace_outline(polygon):
     Returns:
         int64 `(2, m)`, x and y; neighbours differ by 1 at most.
     """
-    corners = np.trunc(5 * polygon + .5).astype('int64').T
-    start, end = corners, np.roll(corners, -1, axis=1)
-    is_wide = np.abs(end - start)[0] >= np.abs(end - start)[1]
-    # along the longer side from its smaller coordinate on, as COCO rounds
-    (along, across), (to_along, to_across) = (
-        np.where(is_wide, side, side[::-1]) for side in (start, end)
-    )
-    length = np.abs(to_along - along)
+    start = np.trunc(5 * polygon + .5).astype('int64').T
+    end = np.roll(start, -1, axis=1)
+    # the longer side of an edge first, from its smaller coordinate on, as COCO rounds
+    is_steep = np.abs(end - start)[1] > np.abs(end - start)[0]
+    start, end = (np.where(is_steep, side[::-1], side) for side in (start, end))
+    is_backward = start[0] > end[0]
+    low, high = np.where(is_backward, (end, start), (start, end))
+    length = high[0] - low[0]
+    slope = (high[1] - low[1]) / np.maximum(length, 1)
     edge = np.repeat(np.arange(len(length)), length + 1)
     step = np.arange(len(edge)) - np.repeat(np.cumsum(length + 1) - length - 1, length + 1)
-    is_backward = (along > to_along)[edge]
-    step = np.where(is_backward, length[edge] - step, step)
-    low = np.where(along > to_along, to_across, across)
-    slope = np.where(along > to_along, across - to_across, to_across - across) / np.maximum(length, 1)
-    position = np.minimum(along, to_along)[edge] + step
-    other = np.trunc(low[edge] + slope[edge] * step + .5).astype('int64')
-    return np.where(is_wide[edge], (position, other), (other, position))
+    step = np.where(is_backward[edge], length[edge] - step, step)
+    points = low[0][edge] + step, np.trunc(low[1][edge] + slope[edge] * step + .5)
+    return np.where(is_steep[edge], points[::-1], points).astype('int64')
 
-# %% ../../nbs/data/annotations.md #15316d12
+# %% ../../nbs/data/annotations.md #ad0a4331
 def _fill_polygon(polygon, height, width):
     """The pixels of a polygon, equal to those of pycocotools.
 
@@ -86,7 +83,7 @@ def _fill_polygon(polygon, height, width):
     if not len(column): return filled
     first, n_columns = column.min(), np.ptp(column) + 1
     changes = np.bincount((column - first) * height + row, minlength=n_columns * height)
-    is_inside = np.cumsum(changes[:n_columns * height]) % 2 == 1
+    is_inside = np.cumsum(changes[:n_columns * height].astype('uint8'), dtype='uint8') % 2 == 1
     filled[:, first:first + n_columns] = is_inside.reshape(n_columns, height).T
     return filled
 
@@ -174,7 +171,7 @@ def _ellipse_corners(x, y, radius_x, radius_y, degrees=0):
     corners = np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
     return _rotate(corners, (x, y), degrees)
 
-# %% ../../nbs/data/annotations.md #a04caaf9
+# %% ../../nbs/data/annotations.md #d53d727b
 def _fill_runs(counts, height, width, order='F'):
     """A mask from run lengths, the first of which are outside.
 
@@ -193,10 +190,12 @@ def _fill_runs(counts, height, width, order='F'):
 def _paste(mask, left, top, height, width):
     "A mask whose corner is at `left`, `top` in an image; pixels outside the image are cut off"
     canvas = np.zeros((height, width), bool)
-    rows, columns = (np.clip(first + np.arange(2) * n, 0, limit)
-                     for first, n, limit in zip((top, left), mask.shape, (height, width)))
-    canvas[slice(*rows), slice(*columns)] = mask[slice(*(rows - top)), slice(*(columns - left))]
-    if mask.any() and not canvas.any(): _check_inside(*np.array([[width] * 2] * 2), height, width)
+    rows, columns = np.nonzero(mask)
+    rows, columns = rows + top, columns + left
+    is_inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
+    canvas[rows[is_inside], columns[is_inside]] = True
+    if len(rows) and not canvas.any():
+        raise _NotDrawn('outside', f'lies outside its image of {width}×{height} pixels')
     return canvas
 
 # %% ../../nbs/data/annotations.md #64bb6026
@@ -281,7 +280,7 @@ def _palette():
     for bit in range(8): weights[bit, bit % 3] = 128 >> bit // 3
     return (bits @ weights).astype('uint8')
 
-# %% ../../nbs/data/annotations.md #0ce5ad63
+# %% ../../nbs/data/annotations.md #deda4a19
 class _ImageFiles:
     """The images in a folder and in all folders inside.
 
@@ -294,9 +293,10 @@ class _ImageFiles:
     def __init__(self, folder):
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise MissingFile(folder, 'missing', 'no such folder', 'images= is the folder of images')
+            remedy = 'images= is the folder of the images'
+            raise MissingFile(folder, 'missing', 'no such folder', remedy)
         paths = sorted(path for path in self.folder.rglob('*') if path.is_file())
-        self.paths = [p for p in paths if not _is_hidden(p) and p.suffix.lower() not in _TEXTS]
+        self.paths = [path for path in paths if self._is_image(path)]
         self.by_ending = defaultdict(list)
         for path in self.paths:
             parts = normalize('NFC', path.relative_to(self.folder).as_posix()).split('/')
@@ -305,8 +305,13 @@ class _ImageFiles:
                 # YOLO names no suffix
                 self.by_ending[ending[:len(ending) - len(path.suffix)] + '.*'].append(path)
 
+    def _is_image(self, path):
+        parts = path.relative_to(self.folder).parts
+        hidden = _is_hidden(path) or any(part.startswith('.') for part in parts)
+        return not hidden and path.suffix.lower() not in _TEXTS
+
     def find(self, names):
-        "The file that one of `names` names; None if there is none, several if it is not clear"
+        "The files that the first of `names` may mean for which there is one"
         for name in names:
             parts = normalize('NFC', name.replace('\\', '/')).split('/')
             for ending in ('/'.join(parts[i:]) for i in range(len(parts))):
@@ -409,7 +414,7 @@ def _repr_markdown_(self):
 @patch_to(_AnnotationReport)
 def __repr__(self): return self._repr_markdown_()
 
-# %% ../../nbs/data/annotations.md #20803446
+# %% ../../nbs/data/annotations.md #90dbec13
 @dataclass
 class _Writer:
     "Writes pairs into a new dataset, as the arguments of `masks_from_annotations` say"
@@ -424,7 +429,10 @@ class _Writer:
         "The piece of an object"
         is_ignored = thing.is_crowd and self.crowd == 'ignore'
         value = _IGNORED if is_ignored else self.report.class_names.index(thing.label)
-        return _cut_piece(thing.draw(*size), value, thing.z_order)
+        try: return _cut_piece(thing.draw(*size), value, thing.z_order)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            what = f"can't be read ({type(error).__name__}: {error})"
+            raise _NotDrawn('broken', what, 'export it again') from error
 
 # %% ../../nbs/data/annotations.md #c6c7630f
 @patch_to(_Writer)
@@ -521,8 +529,10 @@ def _check_target(path):
     if not path.exists() or path.is_dir() and not any(path.iterdir()): return path
     raise ValueError(f'path={str(path)!r} is there already; name a new folder, or remove this one')
 
-# %% ../../nbs/data/annotations.md #8ca2b5d5
+# %% ../../nbs/data/annotations.md #2cba4064
 _READERS = {}  # name of a format → function of (path, content, images, class_names)
+
+_PARSERS = {'.xml': ET.fromstring, '.yaml': yaml.safe_load, '.yml': yaml.safe_load}
 
 def _load(path):
     "What a JSON, YAML or XML file holds; None for a folder"
@@ -530,10 +540,8 @@ def _load(path):
     if not path.is_file():
         remedy = 'annotations= is a file, or a folder of files'
         raise MissingFile(path, 'missing', 'no such file or folder', remedy)
-    try:
-        if path.suffix.lower() == '.xml': return ET.parse(path).getroot()
-        text = path.read_text(encoding='utf-8-sig')
-        return yaml.safe_load(text) if path.suffix.lower() in ('.yaml', '.yml') else json.loads(text)
+    parse = _PARSERS.get(path.suffix.lower(), json.loads)
+    try: return parse(path.read_bytes())
     except (ValueError, ET.ParseError, yaml.YAMLError) as error:
         what = f"can't be read as {path.suffix.lstrip('.').upper() or 'JSON'} ({error})"
         raise DataProblem(path, 'broken', what, 'export it again') from error
@@ -552,7 +560,7 @@ def _find_format(path, content):
     keys = content.keys() if isinstance(content, dict) else ()
     return next((name for name, mark in marks.items() if set(mark) <= set(keys)), None)
 
-# %% ../../nbs/data/annotations.md #a1115c0a
+# %% ../../nbs/data/annotations.md #47901ccb
 _EXPECTED = (
     'COCO JSON, LabelMe JSON or a folder of it, a folder of YOLO text files or data.yaml, "CVAT for'
     ' images 1.1" as XML, or Label Studio\'s JSON are expected'
@@ -567,11 +575,12 @@ def _read_annotations(path, images, class_names, format):
     if format is None:
         raise DataProblem(path, 'format', 'holds no annotations of a known format', _EXPECTED)
     try: return format, _READERS[format](path, content, Path(images), class_names)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except DataProblem: raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         what = f"can't be read as {format} ({type(error).__name__}: {error})"
         raise DataProblem(path, 'format', what, _EXPECTED) from error
 
-# %% ../../nbs/data/annotations.md #608ae03f
+# %% ../../nbs/data/annotations.md #e0c2fcd5
 def masks_from_annotations(
     annotations,
     images,
@@ -604,7 +613,8 @@ def masks_from_annotations(
         crowd: COCO's crowds: 'ignore' writes 255 where no object is drawn, 'keep' draws them like
             objects, 'skip' leaves them out.
         unlabelled: images without an object of these classes: 'listed' writes empty masks for those
-            that the annotations list, 'all' for the other files of the folder, too, 'skip' for none.
+            that the annotations list, 'all' for the other files of the folder, too, 'skip' for
+            none.
         background: class 0 is the background. False: the first class is 0, and every pixel must
             belong to an object.
         link: None copies the images, 'hard' and 'symbolic' link them.
@@ -642,18 +652,18 @@ def masks_from_annotations(
     _write_dataset(_Writer(report, order, crowd, background, link), pairs, files.folder)
     return report
 
-# %% ../../nbs/data/annotations.md #13cab345
+# %% ../../nbs/data/annotations.md #f462565b
 def _check_order(order, format):
-    if order == 'z_order' and format not in ('cvat',):
+    if order == 'z_order' and format != 'cvat':
         raise ValueError(
-            f"order='z_order': {format} annotations have none, those of CVAT do; 'area' or 'file' is"
-            " expected"
+            f"order='z_order': {format} annotations have none, those of CVAT do; 'area' or 'file'"
+            " is expected"
         )
 
 def _raise_no_image(labels, files, annotations):
     n_images, n_files = len(labels.images), len(files.paths)
     example = f', such as {labels.images[0].names[0]}' if n_images else ''
-    what = f'names {n_images} images{example}; none of them is among the {n_files} in {files.folder}'
+    what = f'names {n_images} images{example}; none is among the {n_files} in {files.folder}'
     raise DataProblem(annotations, 'no image', what, 'pass the folder that holds them as images=')
 
 def _write_dataset(writer, pairs, images):
@@ -666,7 +676,7 @@ def _write_dataset(writer, pairs, images):
         text = json.dumps(table, ensure_ascii=False)
         (folder / 'classes.json').write_text(text, encoding='utf-8')
 
-# %% ../../nbs/data/annotations.md #d258961c
+# %% ../../nbs/data/annotations.md #b070883e
 def _decode_counts(text):
     "Run lengths of COCO's compressed text"
     counts, number, shift = [], 0, 0
@@ -681,10 +691,10 @@ def _decode_counts(text):
     return counts
 
 def _fill_coco_runs(runs, height, width):
-    if tuple(runs['size']) != (height, width):
-        h, w = runs['size']
-        raise _NotDrawn('size', f'has {w}×{h} pixels, its image {width}×{height}', 'export it again')
-    counts = runs['counts']
+    (h, w), counts = runs['size'], runs['counts']
+    if (h, w) != (height, width):
+        what = f'has {w}×{h} pixels, its image {width}×{height}'
+        raise _NotDrawn('size', what, 'export it again')
     return _fill_runs(_decode_counts(counts) if isinstance(counts, str) else counts, height, width)
 
 def _refuse(height, width, kind, what):
@@ -721,19 +731,18 @@ def _read_coco(path, content, images, class_names):
 
 _READERS['coco'] = _read_coco
 
-# %% ../../nbs/data/annotations.md #968e84ae
-def _fill_png(text, corners, height, width):
+# %% ../../nbs/data/annotations.md #a92d8024
+def _fill_png(text, left, top, height, width):
     "A mask from a PNG in base64"
     try: mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) > 0
     except (ValueError, TypeError, OSError, SyntaxError) as error:
         raise _NotDrawn('broken', f"has a mask that can't be decoded ({error})") from None
-    left, top = np.array(corners[0]).astype('int64').tolist()
     return _paste(mask, left, top, height, width)
 
 def _draw_labelme(shape):
     "A function that draws a shape of LabelMe"
     kind, points = shape.get('shape_type') or 'polygon', shape['points']
-    if kind == 'mask': return partial(_fill_png, shape.get('mask'), points)
+    if kind == 'mask': return partial(_fill_png, shape.get('mask'), *map(int, points[0]))
     if kind in ('polygon', 'oriented_rectangle'): return partial(_fill_polygons, [points])
     if kind == 'rectangle':
         box = _box_corners(*points[0], *points[1]) if len(points) == 2 else points
@@ -789,7 +798,7 @@ def _parse_yolo_line(line, names, where=''):
         values = _box_corners(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     return _Object(label, partial(_fill_shares, values), where=where)
 
-# %% ../../nbs/data/annotations.md #4e967862
+# %% ../../nbs/data/annotations.md #6d4c7485
 def _find_yolo_files(path, content, images):
     "The folder of text files, and what data.yaml holds; None if there is none"
     if content is not None:
@@ -804,6 +813,8 @@ def _find_yolo_files(path, content, images):
     homes = path.resolve(), *path.resolve().parents[:2]
     tables = [_load(file) for home in homes for file in sorted(home.glob('*.y*ml'))]
     tables = [table for table in tables if isinstance(table, dict) and 'names' in table]
+    lists = [home / 'classes.txt' for home in homes if (home / 'classes.txt').is_file()]
+    tables += [{'names': file.read_text(encoding='utf-8-sig').split('\n')} for file in lists]
     return path, tables[0] if tables else None
 
 def _yolo_names(path, table, class_names):
@@ -811,34 +822,34 @@ def _yolo_names(path, table, class_names):
     if names is None:
         what = 'has no data.yaml with the names of classes 0, 1, …, nor have the folders above'
         raise DataProblem(path, 'class', what, 'pass class_names=')
-    return {int(i): str(n) for i, n in (names if isinstance(names, dict) else dict(enumerate(names))).items()}
+    by_number = names if isinstance(names, dict) else dict(enumerate(names))
+    return {int(i): str(name).strip() for i, name in by_number.items() if str(name).strip()}
 
-# %% ../../nbs/data/annotations.md #4c24dad2
+# %% ../../nbs/data/annotations.md #c5269ecf
 def _read_yolo(path, content, images, class_names):
     folder, table = _find_yolo_files(path, content, images)
     names = _yolo_names(path, table, class_names)
     annotations = _Annotations([], list(names.values()))
     for file in sorted(folder.rglob('*.txt')):
-        if file.name in ('classes.txt', 'labels.txt'): continue
-        name = f"{file.relative_to(folder).with_suffix('').as_posix()}.*"
-        image = _LabelledImage([name])
+        if file.name == 'classes.txt': continue
+        image = _LabelledImage([f"{file.relative_to(folder).with_suffix('').as_posix()}.*"])
+        annotations.images.append(image)
         for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
-            try:
-                if line.strip(): image.objects.append(_parse_yolo_line(line, names, f'line {number}'))
+            if not line.strip(): continue
+            try: image.objects.append(_parse_yolo_line(line, names, f'line {number}'))
             except ValueError as error:
                 what, remedy = f"line {number} can't be read ({error})", 'a class and corners'
                 annotations.problems.append(DataProblem(file, 'broken', what, remedy))
-        annotations.images.append(image)
     return annotations
 
 _READERS['yolo'] = _read_yolo
 
-# %% ../../nbs/data/annotations.md #409c73a0
+# %% ../../nbs/data/annotations.md #683ab610
 def _draw_cvat(shape):
     "A function that draws a shape of CVAT"
     def numbers(*names): return [float(shape.get(name, 0)) for name in names]
     if shape.tag == 'polygon':
-        return partial(_fill_polygons, [[p.split(',') for p in shape.get('points').split(';')]])
+        return partial(_fill_polygons, [[p.split(',') for p in shape.attrib['points'].split(';')]])
     if shape.tag == 'box':
         box = _box_corners(*numbers('xtl', 'ytl', 'xbr', 'ybr', 'rotation'))
         return partial(_fill_polygons, [box])
@@ -847,7 +858,7 @@ def _draw_cvat(shape):
         return partial(_fill_polygons, [ellipse])
     if shape.tag == 'mask':
         left, top, width, height = (int(n) for n in numbers('left', 'top', 'width', 'height'))
-        return partial(_fill_cvat_runs, shape.get('rle'), left, top, (height, width))
+        return partial(_fill_cvat_runs, shape.attrib['rle'], left, top, (height, width))
     return partial(_refuse, kind='no area', what=f'is of the type {shape.tag}, which has no area')
 
 def _fill_cvat_runs(text, left, top, size, height, width):
@@ -872,48 +883,49 @@ def _read_cvat(path, content, images, class_names):
 
 _READERS['cvat'] = _read_cvat
 
-# %% ../../nbs/data/annotations.md #99cb18e6
+# %% ../../nbs/data/annotations.md #9e7d7fb7
 def _decode_brush(numbers):
     "The values of a brush, uint8 `(height · width · 4,)`"
     try: bits = ''.join(f'{number:08b}' for number in bytes(numbers))
     except (TypeError, ValueError): raise _NotDrawn('broken', 'has no bytes as rle') from None
     at = 0
-    def read(n):
+    def read(n_bits):
         nonlocal at
-        at += n
-        return int(bits[at - n:at] or '0', 2)
-    size, n_bits = read(32), read(5) + 1
+        at += n_bits
+        return int(bits[at - n_bits:at] or '0', 2)
+    size, value_bits = read(32), read(5) + 1
     length_bits = [read(4) + 1 for _ in range(4)]
-    values = np.zeros(size, 'uint8')
-    done = 0
-    while done < size and at < len(bits):
-        is_run, end = read(1), done + 1
-        end += read(length_bits[read(2)])
-        values[done:end] = read(n_bits) if is_run else [read(n_bits) for _ in range(done, min(end, size))]
-        done = end
-    return values
+    values = bytearray()
+    while len(values) < size and at < len(bits):
+        is_run, length = read(1), 1 + read(length_bits[read(2)])
+        if is_run: values += bytes([read(value_bits)]) * length
+        else: values += bytes(read(value_bits) for _ in range(length))
+    return np.frombuffer(values, 'uint8')[:size]
 
-def _fill_brush(numbers, size, height, width):
+def _fill_brush(numbers, height, width):
     values = _decode_brush(numbers)
-    if len(values) == 4 * size[0] * size[1] and size == (height, width):
+    if len(values) == 4 * height * width:
         return values.reshape(height, width, 4)[..., 3] > 0
     what = f'has {len(values) // 4} pixels, its image {width}×{height} = {height * width}'
     raise _NotDrawn('size', what, 'export it again')
 
-# %% ../../nbs/data/annotations.md #aea0122f
+# %% ../../nbs/data/annotations.md #f61270fa
 def _draw_label_studio(item):
     "A function that draws a region of Label Studio"
-    value, size = item['value'], (item.get('original_height'), item.get('original_width'))
+    value = item['value']
     if item.get('image_rotation'):
         return partial(_refuse, kind='rotated', what='was drawn on an image that was turned')
-    if 'rle' in value: return partial(_fill_brush, value['rle'], size)
+    if 'rle' in value: return partial(_fill_brush, value['rle'])
     if 'points' in value and value.get('closed', True):
         return partial(_fill_percents, value['points'])
     if 'radiusX' in value or 'height' in value: return partial(_fill_turned, value)
-    return partial(_refuse, kind='no area', what=f"is of the type {item['type']}, which has no area")
+    what = f"is of the type {item['type']}, which has no area"
+    return partial(_refuse, kind='no area', what=what)
 
 def _fill_percents(points, height, width):
-    return _fill_polygons([_as_corners(points) * (width / 100, height / 100)], height, width)
+    # rounded, since percents lose the last bits of round numbers
+    corners = np.round(_as_corners(points) * (width, height) / 100, 9)
+    return _fill_polygons([corners], height, width)
 
 def _fill_turned(value, height, width):
     "A rectangle or an ellipse"
@@ -924,7 +936,7 @@ def _fill_turned(value, height, width):
     else:
         right, bottom = x + value['width'] * width / 100, y + value['height'] * height / 100
         corners = _rotate(_box_corners(x, y, right, bottom), (x, y), value.get('rotation', 0))
-    return _fill_polygons([corners], height, width)
+    return _fill_polygons([np.round(corners, 9)], height, width)
 
 # %% ../../nbs/data/annotations.md #babad580
 def _read_label_studio(path, content, images, class_names):
