@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/annotations.html.md"""
 # %% auto #0
 __all__ = ['masks_from_annotations']
 
-# %% ../../nbs/data/annotations.md #a347f8ac
+# %% ../../nbs/data/annotations.md #b56c09c4
 import base64
 import io
 import json
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NamedTuple
 from unicodedata import normalize
 from urllib.parse import unquote
 
@@ -61,7 +61,42 @@ def _trace_outline(polygon):
     points = low[0][edge] + step, np.trunc(low[1][edge] + slope[edge] * step + .5)
     return np.where(is_steep[edge], points[::-1], points).astype('int64')
 
-# %% ../../nbs/data/annotations.md #ad0a4331
+# %% ../../nbs/data/annotations.md #3a796624
+class _Region(NamedTuple):
+    "Pixels of an image: a bool array, and the row and column of its first pixel"
+    mask: np.ndarray
+    top: int = 0
+    left: int = 0
+
+    def clip(self, height, width):
+        "The part inside an image"
+        top, left = max(self.top, 0), max(self.left, 0)
+        rows = slice(top - self.top, max(height - self.top, 0))
+        columns = slice(left - self.left, max(width - self.left, 0))
+        return _Region(self.mask[rows, columns], top, left)
+
+    def slices(self):
+        "The rows and columns of the image"
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    def paste(self, height, width):
+        "bool `(height, width)`"
+        canvas, part = np.zeros((height, width), bool), self.clip(height, width)
+        canvas[part.slices()] = part.mask
+        return canvas
+
+# %% ../../nbs/data/annotations.md #f8e8db04
+def _find_changes(polygon, height, width):
+    "Columns and rows of the pixels where the outline enters or leaves a polygon"
+    x, y = _trace_outline(polygon)
+    is_step = np.diff(x) != 0
+    columns = (np.minimum(x[1:], x[:-1])[is_step] + .5) / 5 - .5
+    rows = (np.minimum(y[1:], y[:-1])[is_step] + .5) / 5 - .5
+    is_center = (np.floor(columns) == columns) & (columns >= 0) & (columns <= width - 1)
+    rows = np.ceil(rows[is_center].clip(0, height))
+    return columns[is_center].astype('int64'), rows.astype('int64')
+
 def _fill_polygon(polygon, height, width):
     """The pixels of a polygon, equal to those of pycocotools.
 
@@ -70,24 +105,17 @@ def _fill_polygon(polygon, height, width):
         height, width: of the image.
 
     Returns:
-        bool `(height, width)`.
+        `_Region`.
     """
-    x, y = _trace_outline(polygon)
-    is_step = np.diff(x) != 0
-    column = (np.minimum(x[1:], x[:-1])[is_step] + .5) / 5 - .5
-    row = (np.minimum(y[1:], y[:-1])[is_step] + .5) / 5 - .5
-    is_centre = (np.floor(column) == column) & (column >= 0) & (column <= width - 1)
-    column = column[is_centre].astype('int64')
-    row = np.ceil(row[is_centre].clip(0, height)).astype('int64')
-    filled = np.zeros((height, width), bool)
-    if not len(column): return filled
-    first, n_columns = column.min(), np.ptp(column) + 1
-    changes = np.bincount((column - first) * height + row, minlength=n_columns * height)
-    is_inside = np.cumsum(changes[:n_columns * height].astype('uint8'), dtype='uint8') % 2 == 1
-    filled[:, first:first + n_columns] = is_inside.reshape(n_columns, height).T
-    return filled
+    columns, rows = _find_changes(polygon, height, width)
+    if not len(columns): return _Region(np.zeros((0, 0), bool))
+    left, top, n_rows = columns.min(), rows.min(), np.ptp(rows) + 1
+    size = (np.ptp(columns) + 1) * n_rows
+    changes = np.bincount((columns - left) * n_rows + rows - top, minlength=size)
+    is_inside = np.cumsum(changes.astype('uint8'), dtype='uint8') % 2 == 1
+    return _Region(is_inside.reshape(-1, n_rows).T, int(top), int(left)).clip(height, width)
 
-# %% ../../nbs/data/annotations.md #fbf78ec7
+# %% ../../nbs/data/annotations.md #eb8958c2
 class _NotDrawn(ValueError):
     "Why an object has no pixels; `kind`, `what` and `remedy` as in `DataProblem`"
     def __init__(self, kind, what, remedy='draw it again, or remove it'):
@@ -100,7 +128,7 @@ class _Object:
 
     Args:
         label: name of its class.
-        draw: function of the height and width of the image; bool `(height, width)`.
+        draw: function of the height and width of the image, which returns a `_Region`.
         z_order: objects with a higher number lie above those with a lower.
         is_crowd: the pixels of several objects, without a line between them.
         where: for messages: its place in the file.
@@ -127,7 +155,7 @@ class _Annotations:
     class_names: list | None = None
     problems: list = field(default_factory=list)
 
-# %% ../../nbs/data/annotations.md #cad76887
+# %% ../../nbs/data/annotations.md #eb70ab65
 _LARGEST = 10 ** 6  # pixels
 
 def _as_corners(numbers):
@@ -144,15 +172,24 @@ def _fill_polygons(polygons, height, width):
     polygons = [_as_corners(polygon) for polygon in polygons]
     polygons = [polygon for polygon in polygons if len(polygon) >= 3]
     if not polygons: raise _NotDrawn('degenerate', 'has fewer than three corners')
-    filled = np.zeros((height, width), bool)
-    for polygon in polygons: filled |= _fill_polygon(polygon, height, width)
     low, high = (limit(np.concatenate(polygons), axis=0) for limit in (np.min, np.max))
-    if not filled.any(): _check_inside(low, high, height, width)
-    return filled
+    if (high <= 0).any() or low[0] >= width or low[1] >= height: _refuse_outside(height, width)
+    return _join_regions([_fill_polygon(polygon, height, width) for polygon in polygons])
 
-def _check_inside(low, high, height, width):
-    if (high <= 0).any() or low[0] >= width or low[1] >= height:
-        raise _NotDrawn('outside', f'lies outside its image of {width}×{height} pixels')
+def _refuse_outside(height, width):
+    raise _NotDrawn('outside', f'lies outside its image of {width}×{height} pixels')
+
+def _join_regions(regions):
+    "The pixels that are in any of some regions"
+    if len(regions) == 1: return regions[0]
+    regions = [region for region in regions if region.mask.size] or regions[:1]
+    rows, columns = zip(*(region.slices() for region in regions))
+    top, left = (min(part.start for part in parts) for parts in (rows, columns))
+    size = [max(part.stop for part in parts) for parts in (rows, columns)]
+    canvas = np.zeros((size[0] - top, size[1] - left), bool)
+    for region in regions:
+        canvas[_Region(region.mask, region.top - top, region.left - left).slices()] |= region.mask
+    return _Region(canvas, top, left)
 
 # %% ../../nbs/data/annotations.md #e2538de8
 def _rotate(corners, center, degrees):
@@ -171,7 +208,7 @@ def _ellipse_corners(x, y, radius_x, radius_y, degrees=0):
     corners = np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
     return _rotate(corners, (x, y), degrees)
 
-# %% ../../nbs/data/annotations.md #d53d727b
+# %% ../../nbs/data/annotations.md #b3e8c08d
 def _fill_runs(counts, height, width, order='F'):
     """A mask from run lengths, the first of which are outside.
 
@@ -187,36 +224,25 @@ def _fill_runs(counts, height, width, order='F'):
         raise _NotDrawn('broken', f'has run lengths whose sum is {n_pixels}', 'export it again')
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape((height, width), order=order)
 
-def _paste(mask, left, top, height, width):
-    "A mask whose corner is at `left`, `top` in an image; pixels outside the image are cut off"
-    canvas = np.zeros((height, width), bool)
-    rows, columns = np.nonzero(mask)
-    rows, columns = rows + top, columns + left
-    is_inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
-    canvas[rows[is_inside], columns[is_inside]] = True
-    if len(rows) and not canvas.any():
-        raise _NotDrawn('outside', f'lies outside its image of {width}×{height} pixels')
-    return canvas
-
-# %% ../../nbs/data/annotations.md #64bb6026
+# %% ../../nbs/data/annotations.md #edeb8f20
 _IGNORED = 255
 _ORDERS, _CROWDS = ('area', 'file', 'z_order'), ('ignore', 'keep', 'skip')
 _UNLABELLED, _LINKS = ('listed', 'all', 'skip'), (None, 'hard', 'symbolic')
 
 @dataclass
 class _Piece:
-    "The pixels of an object, cut to its bounding box"
+    "An object that can be drawn"
+    region: _Region
     value: int
     z_order: int
-    region: tuple
-    mask: np.ndarray
     n_pixels: int
 
-def _cut_piece(filled, value, z_order):
-    rows, columns = (np.flatnonzero(filled.any(axis=axis)) for axis in (1, 0))
-    if not len(rows): raise _NotDrawn('degenerate', 'covers the centre of no pixel')
-    region = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return _Piece(value, z_order, region, filled[region].copy(), int(filled.sum()))
+def _make_piece(region, height, width, value, z_order=0):
+    part = region.clip(height, width)
+    n_pixels = int(np.count_nonzero(part.mask))
+    if n_pixels: return _Piece(part, value, z_order, n_pixels)
+    if region.mask.any(): _refuse_outside(height, width)
+    raise _NotDrawn('degenerate', 'covers the centre of no pixel')
 
 def _sort_pieces(pieces, order):
     "Pieces in the order in which they are drawn: ignored ones first"
@@ -227,7 +253,7 @@ def _sort_pieces(pieces, order):
     }
     return sorted(pieces, key=lambda piece: (piece.value != _IGNORED, keys[order](piece)))
 
-# %% ../../nbs/data/annotations.md #a7aab0bc
+# %% ../../nbs/data/annotations.md #65620e41
 def _choose_classes(annotations, class_names, background):
     """The names of all classes, in the order of their indices.
 
@@ -240,10 +266,10 @@ def _choose_classes(annotations, class_names, background):
     if class_names is not None: names = _check_class_names(class_names, listed, labels)
     if background: names = ['background'] + [name for name in names if name != 'background']
     if 1 + background <= len(names) <= _IGNORED: return names
-    raise ValueError(
-        f'{len(names)} classes, with the background {background}: 2 to {_IGNORED} fit into a mask;'
-        ' choose with class_names'
-    )
+    if len(names) > _IGNORED:
+        what = f'{len(names)} classes, where {_IGNORED} fit into a mask; choose with class_names='
+    else: what = 'no class is left to draw; annotate an object, or name classes in class_names='
+    raise ValueError(what)
 
 def _check_class_names(class_names, listed, labels):
     names = [class_names] if isinstance(class_names, str) else list(class_names)
@@ -280,7 +306,7 @@ def _palette():
     for bit in range(8): weights[bit, bit % 3] = 128 >> bit // 3
     return (bits @ weights).astype('uint8')
 
-# %% ../../nbs/data/annotations.md #deda4a19
+# %% ../../nbs/data/annotations.md #1e5f5eba
 class _ImageFiles:
     """The images in a folder and in all folders inside.
 
@@ -310,18 +336,17 @@ class _ImageFiles:
         hidden = _is_hidden(path) or any(part.startswith('.') for part in parts)
         return not hidden and path.suffix.lower() not in _TEXTS
 
-    def find(self, names):
-        "The files that the first of `names` may mean for which there is one"
-        for name in names:
-            parts = normalize('NFC', name.replace('\\', '/')).split('/')
-            for ending in ('/'.join(parts[i:]) for i in range(len(parts))):
-                paths = self.by_ending.get(ending)
-                if paths: return self._choose(paths, ending)
-        return []
-
-    def _choose(self, paths, ending):
-        whole = [p for p in paths if p.relative_to(self.folder).as_posix() == ending]
-        return whole or paths
+# %% ../../nbs/data/annotations.md #f384fc1e
+@patch_to(_ImageFiles)
+def find(self, names):
+    "The files that the first of `names` may mean for which there is one"
+    for name in names:
+        parts = normalize('NFC', name.replace('\\', '/')).split('/')
+        for ending in ('/'.join(parts[i:]) for i in range(len(parts))):
+            paths = self.by_ending.get(ending, [])
+            whole = [p for p in paths if p.relative_to(self.folder).as_posix() == ending]
+            if paths: return whole or paths
+    return []
 
 # %% ../../nbs/data/annotations.md #28cfdafb
 def _match_images(annotations, files, unlabelled, problems):
@@ -414,7 +439,7 @@ def _repr_markdown_(self):
 @patch_to(_AnnotationReport)
 def __repr__(self): return self._repr_markdown_()
 
-# %% ../../nbs/data/annotations.md #90dbec13
+# %% ../../nbs/data/annotations.md #34e3aa2e
 @dataclass
 class _Writer:
     "Writes pairs into a new dataset, as the arguments of `masks_from_annotations` say"
@@ -425,22 +450,22 @@ class _Writer:
     link: str | None = None
     stems: set = field(default_factory=set)
 
-    def cut_piece(self, thing, size):
+    def make_piece(self, thing, size):
         "The piece of an object"
         is_ignored = thing.is_crowd and self.crowd == 'ignore'
         value = _IGNORED if is_ignored else self.report.class_names.index(thing.label)
-        try: return _cut_piece(thing.draw(*size), value, thing.z_order)
+        try: return _make_piece(thing.draw(*size), *size, value, thing.z_order)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             what = f"can't be read ({type(error).__name__}: {error})"
             raise _NotDrawn('broken', what, 'export it again') from error
 
-# %% ../../nbs/data/annotations.md #c6c7630f
+# %% ../../nbs/data/annotations.md #534269e2
 @patch_to(_Writer)
-def cut_pieces(self, image, size):
+def make_pieces(self, image, size):
     "The pieces of all objects that can be drawn; the others are left out"
     pieces = []
     for thing in image.objects:
-        try: pieces.append(self.cut_piece(thing, size))
+        try: pieces.append(self.make_piece(thing, size))
         except _NotDrawn as error:
             what = f'{thing.where}, {thing.label!r}, {error.what}'
             problem = DataProblem(image.names[0], error.kind, what, error.remedy)
@@ -450,11 +475,11 @@ def cut_pieces(self, image, size):
 @patch_to(_Writer)
 def draw(self, image, size):
     "The mask of an image, uint8 `(height, width)`"
-    pieces = _sort_pieces(self.cut_pieces(image, size), self.order)
+    pieces = _sort_pieces(self.make_pieces(image, size), self.order)
     mask, is_covered = np.zeros(size, 'uint8'), np.full(size, self.background)
     for piece in pieces:
-        mask[piece.region][piece.mask] = piece.value
-        is_covered[piece.region] |= piece.mask
+        mask[piece.region.slices()][piece.region.mask] = piece.value
+        is_covered[piece.region.slices()] |= piece.region.mask
         if piece.value != _IGNORED: self.report.objects[self.report.class_names[piece.value]] += 1
     if is_covered.all(): return mask
     what = f'{(~is_covered).sum()} pixels belong to no object, where background=False'
@@ -676,7 +701,7 @@ def _write_dataset(writer, pairs, images):
         text = json.dumps(table, ensure_ascii=False)
         (folder / 'classes.json').write_text(text, encoding='utf-8')
 
-# %% ../../nbs/data/annotations.md #b070883e
+# %% ../../nbs/data/annotations.md #b1a4701a
 def _decode_counts(text):
     "Run lengths of COCO's compressed text"
     counts, number, shift = [], 0, 0
@@ -695,7 +720,8 @@ def _fill_coco_runs(runs, height, width):
     if (h, w) != (height, width):
         what = f'has {w}×{h} pixels, its image {width}×{height}'
         raise _NotDrawn('size', what, 'export it again')
-    return _fill_runs(_decode_counts(counts) if isinstance(counts, str) else counts, height, width)
+    if isinstance(counts, str): counts = _decode_counts(counts)
+    return _Region(_fill_runs(counts, height, width))
 
 def _refuse(height, width, kind, what):
     "Draws an object that has no area"
@@ -731,13 +757,13 @@ def _read_coco(path, content, images, class_names):
 
 _READERS['coco'] = _read_coco
 
-# %% ../../nbs/data/annotations.md #a92d8024
+# %% ../../nbs/data/annotations.md #4bcaaef7
 def _fill_png(text, left, top, height, width):
     "A mask from a PNG in base64"
     try: mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) > 0
     except (ValueError, TypeError, OSError, SyntaxError) as error:
         raise _NotDrawn('broken', f"has a mask that can't be decoded ({error})") from None
-    return _paste(mask, left, top, height, width)
+    return _Region(mask, top, left)
 
 def _draw_labelme(shape):
     "A function that draws a shape of LabelMe"
@@ -844,7 +870,7 @@ def _read_yolo(path, content, images, class_names):
 
 _READERS['yolo'] = _read_yolo
 
-# %% ../../nbs/data/annotations.md #683ab610
+# %% ../../nbs/data/annotations.md #5d44b36c
 def _draw_cvat(shape):
     "A function that draws a shape of CVAT"
     def numbers(*names): return [float(shape.get(name, 0)) for name in names]
@@ -862,7 +888,7 @@ def _draw_cvat(shape):
     return partial(_refuse, kind='no area', what=f'is of the type {shape.tag}, which has no area')
 
 def _fill_cvat_runs(text, left, top, size, height, width):
-    return _paste(_fill_runs(text.split(','), *size, order='C'), left, top, height, width)
+    return _Region(_fill_runs(text.split(','), *size, order='C'), top, left)
 
 # %% ../../nbs/data/annotations.md #3936436b
 def _read_cvat(path, content, images, class_names):
@@ -883,7 +909,7 @@ def _read_cvat(path, content, images, class_names):
 
 _READERS['cvat'] = _read_cvat
 
-# %% ../../nbs/data/annotations.md #9e7d7fb7
+# %% ../../nbs/data/annotations.md #b0f6cb3a
 def _decode_brush(numbers):
     "The values of a brush, uint8 `(height · width · 4,)`"
     try: bits = ''.join(f'{number:08b}' for number in bytes(numbers))
@@ -905,7 +931,7 @@ def _decode_brush(numbers):
 def _fill_brush(numbers, height, width):
     values = _decode_brush(numbers)
     if len(values) == 4 * height * width:
-        return values.reshape(height, width, 4)[..., 3] > 0
+        return _Region(values.reshape(height, width, 4)[..., 3] > 0)
     what = f'has {len(values) // 4} pixels, its image {width}×{height} = {height * width}'
     raise _NotDrawn('size', what, 'export it again')
 
