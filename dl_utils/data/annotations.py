@@ -36,7 +36,7 @@ from .pairs import _is_hidden, _TEXTS
 from .validation import Problems
 from ..utils import check_choice, markdown_table
 
-# %% ../../nbs/data/annotations.md #d5f34a4c
+# %% ../../nbs/data/annotations.md #0f6b57f6
 def _trace_outline(polygon):
     """Points along the outline of a polygon, in fifths of a pixel.
 
@@ -45,6 +45,8 @@ def _trace_outline(polygon):
 
     Returns:
         int64 `(2, m)`, x and y; neighbours differ by 1 at most.
+
+    Source: `rleFrPoly` in maskApi.c of pycocotools, by Piotr Dollár and Tsung-Yi Lin (BSD).
     """
     start = np.trunc(5 * polygon + .5).astype('int64').T
     end = np.roll(start, -1, axis=1)
