@@ -7,3 +7,10 @@ def test_metrics_count_exactly(program, backend): program("metric_counts", KERAS
 
 
 def test_metrics_count_exactly_on_keras_2(program): program("metric_counts", flavour="tf_keras")
+
+
+@pytest.mark.parametrize("flavour", ("keras", "tf_keras"))
+def test_losses_refuse_and_ignore_ids(program, flavour): program("loss_ids", flavour=flavour)
+
+
+def test_losses_refuse_and_ignore_ids_on_jax(program): program("loss_ids", KERAS_BACKEND="jax")
