@@ -14,3 +14,11 @@ def test_losses_refuse_and_ignore_ids(program, flavour): program("loss_ids", fla
 
 
 def test_losses_refuse_and_ignore_ids_on_jax(program): program("loss_ids", KERAS_BACKEND="jax")
+
+
+def test_probe_notices_shifted_masks(program): program("mask_shift", flavour="keras")
+
+
+@pytest.mark.parametrize("flavour", ("keras", "tf_keras"))
+def test_nearest_pixel_has_half_pixel_centres(program, flavour):
+    program("resize_nearest", flavour=flavour)

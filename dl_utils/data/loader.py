@@ -349,7 +349,7 @@ def _probe_transforms(loader):
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #95e54d0a
+# %% ../../nbs/data/loader.md #9e14e3c9
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
@@ -367,10 +367,20 @@ def _check_transform(loader, index, used_values):
     if 'classes' in problems:
         error = ValueError(
             'transforms change classes: a relabelled mask does not become the relabelled'
-            ' outcome; interpolate masks by the nearest pixel (mask_interpolation=0), fill them'
-            ' with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'
+            ' outcome; interpolate masks by the nearest pixel'
+            ' (mask_interpolation=cv2.INTER_NEAREST_EXACT to resize, cv2.INTER_NEAREST to rotate'
+            ' or warp), fill them with 0 or ignore_index (fill_mask=), or pass mixing=True if it is'
+            ' meant'
         )
         raise source.as_data_error(index, error)
+    if 'shift' in problems and not getattr(loader, '_warned_of_shift', False):
+        loader._warned_of_shift = True
+        warnings.warn(
+            'transforms move masks against images, by about half a pixel or more, as OpenCV does'
+            ' when it resizes masks: pass mask_interpolation=cv2.INTER_NEAREST_EXACT to Resize,'
+            ' LongestMaxSize, SmallestMaxSize, RandomScale and RandomResizedCrop',
+            stacklevel=5,
+        )
     if 'random' in problems and not loader._warned_of_randomness:
         loader._warned_of_randomness = True
         warnings.warn(
