@@ -486,14 +486,15 @@ def _is_predicted(y_pred, threshold):
     largest = ops.max(y_pred, axis=-1, keepdims=True)
     return ops.logical_and(y_pred >= largest, ops.abs(y_pred) > 1e-9)
 
-# %% ../nbs/metrics.md #299420f4
+# %% ../nbs/metrics.md #aaa281c9
 @register
 class FBetaScore(_ValueCheckMixin, keras.metrics.FBetaScore):
     """`keras.metrics.FBetaScore` for any rank: class axis last, weights of images or pixels.
 
     Args:
         average, beta, threshold, name, dtype: as of `keras.metrics.FBetaScore`: `average=None`
-            gives one value for each class, `threshold=None` takes the largest channel.
+            gives one value for each class, `threshold=None` takes the largest channel. A class that
+            occurs neither in truth nor in predictions gets NaN, and means leave it out.
 
     `update_state` takes one-hot truth and predictions `(batch, ..., classes)`; weights have no axis
     for the classes.
@@ -537,8 +538,10 @@ class FBetaScore(_ValueCheckMixin, keras.metrics.FBetaScore):
         ]
 
     def result(self):
-        """The measures, as `keras.metrics.FBetaScore` gives them."""
+        """The measures: float tensor `(classes,)`, NaN for absent classes; or a scalar."""
         self._raise_if_invalid()
+        if self.counts is None:
+            raise ValueError('FBetaScore has no result yet: it has been given no batch')
         tp, fp, fn = (count.value() for count in self.counts)
         if self.average == 'micro': tp, fp, fn = map(ops.sum, (tp, fp, fn))
         return _average(_f_beta(tp, fp, fn, self.beta), tp, fp, fn, self.average)
