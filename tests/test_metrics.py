@@ -22,3 +22,7 @@ def test_probe_notices_shifted_masks(program): program("mask_shift", flavour="ke
 @pytest.mark.parametrize("flavour", ("keras", "tf_keras"))
 def test_nearest_pixel_has_half_pixel_centres(program, flavour):
     program("resize_nearest", flavour=flavour)
+
+
+@pytest.mark.parametrize("flavour", ("keras", "tf_keras"))
+def test_absent_classes(program, flavour): program("absent_classes", flavour=flavour)
