@@ -181,7 +181,7 @@ def _make_class_change_probe(values, taken):
     table[sorted(values)] = np.sort(labels)
     return table
 
-# %% ../../nbs/data/augmentation.md #864cb407
+# %% ../../nbs/data/augmentation.md #4d4cd142
 _PERIOD, _WINDOW = 128, 30  # in pixels, of x + y
 
 def _make_coordinate_images(shape, dtype):
@@ -219,7 +219,10 @@ def _measure_mask_shift(image, inverse, mask):
     # other pixels are filled, dropped, or where the values start again
     is_used = (np.abs(coordinate) < _WINDOW) & (difference != 0)
     x, y = difference[is_used], coordinate[is_used]
-    if len(x) < 30 or x.std() == 0: return 0., 1.
+    # as far on one side of 0 as on the other: changed colours need not be linear
+    reach = min(-y.min(initial=0), y.max(initial=0))
+    x, y = x[np.abs(y) <= reach], y[np.abs(y) <= reach]
+    if reach < _WINDOW / 2 or len(x) < 30 or x.std() == 0: return 0., 1.
     slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var()
     steps = [np.abs(np.diff(coordinate, axis=axis)) for axis in (0, 1)]
     scale = max(step[step < _WINDOW].mean() for step in steps)

@@ -39,6 +39,8 @@ kept = [
     A.ElasticTransform(p=1), A.GridDistortion(p=1), A.OpticalDistortion(p=1),
     A.PadIfNeeded(100, 100), A.GaussianBlur(p=1), A.GaussNoise(p=1), A.ToGray(p=1),
     A.RandomBrightnessContrast(.4, .4, p=1), A.HueSaturationValue(p=1), A.CLAHE(p=1),
+    A.Compose([A.RandomCrop(16, 16), A.HorizontalFlip(), A.RandomBrightnessContrast(p=1)]),
+    A.Compose([A.RandomCrop(40, 30), A.Rotate(p=1), A.RandomBrightnessContrast(.5, .5, p=1)]),
     A.CoarseDropout(p=1), A.RandomGamma(p=1), A.ColorJitter(p=1), A.Resize(128, 128),
 ]
 for transform in kept:
