@@ -32,7 +32,8 @@ for transform in moved: assert shifts(transform), transform
 
 kept = [
     A.Resize(24, 24, **EXACT), A.Resize(32, 32, **EXACT), A.Resize(16, 16, **EXACT),
-    A.Resize(48, 48, **EXACT), A.Resize(96, 96, **EXACT), A.Resize(100, 100, **EXACT), A.LongestMaxSize(40, **EXACT),
+    A.Resize(48, 48, **EXACT), A.Resize(96, 96, **EXACT), A.Resize(100, 100, **EXACT),
+    A.LongestMaxSize(40, **EXACT),
     A.RandomScale((-.5, 1), p=1, **EXACT), A.RandomResizedCrop((40, 40), **EXACT),
     A.RandomCrop(40, 40), A.HorizontalFlip(), A.VerticalFlip(), A.RandomRotate90(), A.Transpose(),
     A.Rotate(p=1), A.Affine(scale=(.5, 2), rotate=(-40, 40), p=1), A.Perspective(p=1),
