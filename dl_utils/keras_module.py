@@ -164,7 +164,7 @@ def is_keras_3(keras):
     """Whether a Keras module is of the third generation."""
     return hasattr(keras, 'ops')
 
-# %% ../nbs/keras_module.md #1d3b991e
+# %% ../nbs/keras_module.md #347b1c3e
 def _keras_2_ops():
     """The part of `keras.ops` that the library uses, for Keras 2, on TensorFlow."""
     import tensorflow as tf
@@ -198,6 +198,12 @@ def _keras_2_ops():
         exp=tf.exp,
         log=tf.math.log,
         log1p=tf.math.log1p,
+        floor=tf.floor,
+        ceil=tf.math.ceil,
+        zeros=tf.zeros,
+        concatenate=tf.concat,
+        segment_sum=tf.math.unsorted_segment_sum,
+        cumsum=tf.cumsum,
         softmax=tf.nn.softmax,
         log_softmax=tf.nn.log_softmax,
         stop_gradient=tf.stop_gradient,

@@ -74,7 +74,7 @@ class CropLike(_Like):
     """
     def match(self, x, height, width): return x[:, :height, :width]
 
-# %% ../nbs/layers.md #0aa17c79
+# %% ../nbs/layers.md #7c279a88
 _INTERPOLATIONS = 'nearest', 'bilinear'
 
 def resize_axis(x, axis, size, interpolation='nearest'):
@@ -88,7 +88,9 @@ def resize_axis(x, axis, size, interpolation='nearest'):
     """
     old = ops.shape(x)[axis]
     if isinstance(size, int) and isinstance(old, int) and size == old: return x
-    if interpolation == 'nearest': return ops.take(x, ops.arange(size) * old // size, axis=axis)
+    if interpolation == 'nearest':
+        nearest = (2 * ops.arange(size) + 1) * old // (2 * size)  # whole numbers: no rounding
+        return ops.take(x, nearest, axis=axis)
     position = (ops.cast(ops.arange(size), 'float32') + 0.5) * ops.cast(old, 'float32')
     centre = ops.maximum(position / ops.cast(size, 'float32') - 0.5, 0.)
     low = ops.minimum(ops.cast(centre, 'int32'), old - 1)

@@ -7,13 +7,15 @@ Docs: https://nikitashubin.github.io/dl_utils/losses.html.md"""
 # %% auto #0
 __all__ = ['Tversky', 'Dice', 'pixel_weights', 'Focal', 'get_loss', 'LossSum', 'kl_divergence', 'to_float', 'channel_divergence']
 
-# %% ../nbs/losses.md #16882619
-from .utils import check_above, check_range
-from .keras_module import concrete_value, is_keras_3, keras, ops, register
-from .metrics import broadcast_weights, not_probabilities, NOT_PROBABILITIES
-from .metrics import same_pixel_shape
+# %% ../nbs/losses.md #b09e85da
+import numpy as np
 
-# %% ../nbs/losses.md #4293266d
+from .utils import check_above, check_range
+from .keras_module import concrete_value, is_keras_3, keras, ops, register, to_numpy
+from .metrics import as_class_ids, broadcast_weights, check_ignore_index, INVALID_IDS
+from .metrics import not_probabilities, NOT_PROBABILITIES, same_pixel_shape, sort_ids
+
+# %% ../nbs/losses.md #9dbaf56a
 def _as_one_hot(y_true, y_pred):
     """Truth in the shape of predictions.
 
@@ -38,7 +40,7 @@ def _as_one_hot(y_true, y_pred):
             ' without the last axis, or a one-hot mask, are expected'
         )
     encode = lambda: ops.cast(
-        ops.cast(y_true[..., :1], 'int32') == ops.arange(channels), y_pred.dtype
+        as_class_ids(y_true[..., :1]) == ops.arange(channels), y_pred.dtype
     )
     if y_true.shape[-1] is not None:
         is_ids = channels > 1 and y_true.shape[-1] == 1
@@ -47,6 +49,64 @@ def _as_one_hot(y_true, y_pred):
     truth = ops.cast(y_true, y_pred.dtype)
     if channels > 1: truth = ops.where(ops.shape(y_true)[-1] == 1, encode(), truth)
     return ops.reshape(truth, ops.shape(y_pred))
+
+# %% ../nbs/losses.md #5261611e
+def _sort_pixels(y_true, y_pred, ignored_ids):
+    """Which pixels of the truth are ignored or invalid.
+
+    Args:
+        y_true, y_pred: tensors as for `_as_one_hot`; the shapes fit.
+        ignored_ids: tuple of class ids.
+
+    Returns:
+        Two boolean tensors `(batch, ...)`; of a one-hot mask no pixel is invalid.
+    """
+    channels = y_pred.shape[-1]
+    if len(y_true.shape) < len(y_pred.shape): y_true = y_true[..., None]
+    n = y_true.shape[-1]
+    ignored, invalid = sort_ids(as_class_ids(y_true[..., 0]), max(channels, 2), ignored_ids)
+    # for one channel, truth may be anything from 0 to 1
+    if channels == 1:
+        soft = not_probabilities(y_true[..., 0])
+        return ignored, ops.logical_and(soft, ops.logical_not(ignored))
+    if n == 1: return ignored, invalid
+    of_one_hot, _ = sort_ids(ops.cast(ops.argmax(y_true, axis=-1), 'int32'), channels, ignored_ids)
+    if n is not None: return of_one_hot, ops.zeros_like(of_one_hot)
+    # in Keras 2 a Sequence gives unknown sizes: decided when the graph runs
+    has_ids = ops.shape(y_true)[-1] == 1
+    return ops.where(has_ids, ignored, of_one_hot), ops.logical_and(has_ids, invalid)
+
+def _target_weights(y_true, y_pred, ignored_ids=()):
+    """Weights of pixels that follow from the truth: 1; 0 for ignored pixels; NaN for those whose
+    class id is invalid.
+
+    Args:
+        y_true, y_pred, ignored_ids: as for `_sort_pixels`.
+
+    Returns:
+        Float tensor `(batch, ...)`.
+
+    Raises:
+        ValueError: a class id is invalid; in a compiled function its weight is NaN instead.
+    """
+    y_true = ops.convert_to_tensor(y_true)
+    ignored, invalid = _sort_pixels(y_true, y_pred, ignored_ids)
+    if n := concrete_value(ops.sum(ops.cast(invalid, 'float32'))):
+        channels = max(y_pred.shape[-1], 2)
+        ids = to_numpy(y_true).reshape(to_numpy(invalid).shape)[to_numpy(invalid)]
+        raise ValueError(
+            f'the loss was given {n:.0f} {INVALID_IDS}; the first is {ids[0]}, and the predictions'
+            f' have the classes 0 to {channels - 1}'
+        )
+    weights = ops.cast(ops.logical_not(ignored), 'float32')
+    return ops.where(invalid, float('nan'), weights)
+
+def _weigh_pixels(y_true, y_pred, sample_weight, ignored_ids):
+    """Weights of pixels `(batch, ...)`: those of the target times `sample_weight`, if there is
+    one."""
+    weights = _target_weights(y_true, y_pred, ignored_ids)
+    if sample_weight is not None: weights = weights * broadcast_weights(sample_weight, weights)
+    return weights
 
 # %% ../nbs/losses.md #a868623b
 def _probabilities(y_pred, from_logits):
@@ -73,7 +133,7 @@ def _scale_for_replicas(loss):
     from keras.src.losses.loss import scale_loss_for_distribution
     return scale_loss_for_distribution(loss)
 
-# %% ../nbs/losses.md #f4ca96ea
+# %% ../nbs/losses.md #23b708a5
 @register
 class Tversky(keras.losses.Loss):
     """Tversky loss, the mean over classes.
@@ -87,10 +147,13 @@ class Tversky(keras.losses.Loss):
             noisy.
         from_logits: predictions are logits, and get a sigmoid (one channel) or a softmax.
         name: of the loss.
+        ignore_index: class id of pixels that count for nothing, or a list of ids; a channel of
+            that id is left out of the mean.
 
     Call it with truth (class ids `(batch, ...)` or `(batch, ..., 1)`, or one-hot), predictions
     `(batch, ..., classes)`, and weights of images or pixels or None; it gives a scalar from 0 to 1.
-    Predictions that are no probabilities raise `ValueError`, or in a compiled function give NaN.
+    Predictions that are no probabilities, and class ids that are neither a class nor ignored, raise
+    `ValueError`, or in a compiled function give NaN.
 
     Papers: Salehi et al., "Tversky loss function for image segmentation", 2017; Abraham and Khan,
     "A novel focal Tversky loss function", 2018.
@@ -104,6 +167,7 @@ class Tversky(keras.losses.Loss):
         per_image=False,
         from_logits=False,
         name='tversky',
+        ignore_index=None,
     ):
         super().__init__(name=name)
         self.alpha = check_range('alpha', alpha, 0, float('inf'))
@@ -111,12 +175,15 @@ class Tversky(keras.losses.Loss):
         self.gamma = check_above('gamma', gamma, 0)
         self.smooth = check_above('smooth', smooth, 0)
         self.per_image, self.from_logits = per_image, from_logits
+        self.ignore_index, self.ignored_ids = check_ignore_index(ignore_index)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         # sums over pixels exceed float16
         y_pred = ops.cast(_probabilities(y_pred, self.from_logits), 'float32')
-        y_true = _as_one_hot(y_true, y_pred)
-        weights = 1. if sample_weight is None else broadcast_weights(sample_weight, y_pred)
+        one_hot = _as_one_hot(y_true, y_pred)
+        weights = _weigh_pixels(y_true, y_pred, sample_weight, self.ignored_ids)[..., None]
+        # an ignored pixel may have a truth of 255
+        y_true = ops.where(weights == 0, 0., one_hot)
         axes = tuple(range(1 if self.per_image else 0, len(y_pred.shape) - 1))
         tp, fp, fn = (
             ops.sum(weights * x, axis=axes)
@@ -126,7 +193,14 @@ class Tversky(keras.losses.Loss):
         loss = 1 - index
         # at 0 the root has no gradient
         if self.gamma != 1: loss = ops.maximum(loss, 1e-7) ** (1 / self.gamma)
+        if counted := self._counted_channels(y_pred.shape[-1]):
+            loss = ops.take(loss, np.array(counted), axis=-1)
         return _scale_for_replicas(ops.mean(loss))
+
+    def _counted_channels(self, channels):
+        "Channels of classes that are not ignored; None if all count"
+        counted = [i for i in range(channels) if i not in self.ignored_ids]
+        return counted if channels > 1 and 0 < len(counted) < channels else None
 
     def call(self, y_true, y_pred):
         """The loss without weights."""
@@ -141,17 +215,26 @@ class Tversky(keras.losses.Loss):
             per_image=self.per_image,
             from_logits=self.from_logits,
             name=self.name,
+            ignore_index=self.ignore_index,
         )
 
-# %% ../nbs/losses.md #3a366e60
+# %% ../nbs/losses.md #a09e9229
 @register
 class Dice(Tversky):
     """Dice loss: `Tversky` with alpha = beta = 0.5. The other arguments are the same.
 
     Paper: Milletari et al., "V-Net", 2016.
     """
-    def __init__(self, smooth=1., per_image=False, from_logits=False, name='dice'):
-        super().__init__(smooth=smooth, per_image=per_image, from_logits=from_logits, name=name)
+    def __init__(
+        self, smooth=1., per_image=False, from_logits=False, name='dice', ignore_index=None
+    ):
+        super().__init__(
+            smooth=smooth,
+            per_image=per_image,
+            from_logits=from_logits,
+            name=name,
+            ignore_index=ignore_index,
+        )
 
     def get_config(self):
         fixed = 'alpha', 'beta', 'gamma'
@@ -168,7 +251,7 @@ def pixel_weights(sample_weight, y_pred):
         sample_weight, ops.cast(ops.convert_to_tensor(y_pred), 'float32')[..., 0]
     )
 
-# %% ../nbs/losses.md #e2751f33
+# %% ../nbs/losses.md #55bf2258
 @register
 class Focal(keras.losses.Loss):
     """Focal cross-entropy: binary for one channel, categorical for several.
@@ -179,18 +262,26 @@ class Focal(keras.losses.Loss):
             None: 1 for all.
         from_logits: predictions are logits.
         name: of the loss.
+        ignore_index: class id of pixels that count for nothing, or a list of ids.
 
-    It takes the same arguments as `Tversky`, and gives the mean over pixels, each times its weight.
+    It takes the same arguments as `Tversky`, and gives the mean over pixels, each times its weight,
+    which is 0 for ignored pixels.
 
     Paper: Lin et al., "Focal loss for dense object detection", 2017.
     """
-    def __init__(self, gamma=2., alpha=None, from_logits=False, name='focal'):
+    def __init__(self, gamma=2., alpha=None, from_logits=False, name='focal', ignore_index=None):
         super().__init__(name=name)
+        self.ignore_index, self.ignored_ids = check_ignore_index(ignore_index)
         self.gamma, self.from_logits = check_range('gamma', gamma, 0, float('inf')), from_logits
         self.alpha = alpha if alpha is None else check_range('alpha', alpha, 0, float('inf'))
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return super().__call__(y_true, y_pred, pixel_weights(sample_weight, y_pred))
+        y_pred = ops.convert_to_tensor(y_pred)
+        one_hot = _as_one_hot(y_true, y_pred)
+        weights = _weigh_pixels(y_true, y_pred, sample_weight, self.ignored_ids)
+        # an ignored pixel may have a truth of 255
+        one_hot = ops.where(weights[..., None] == 0, ops.zeros_like(one_hot), one_hot)
+        return super().__call__(one_hot, y_pred, weights)
 
     def call(self, y_true, y_pred):
         """Loss of each pixel, `(batch, ...)`."""
@@ -208,7 +299,11 @@ class Focal(keras.losses.Loss):
 
     def get_config(self):
         return dict(
-            gamma=self.gamma, alpha=self.alpha, from_logits=self.from_logits, name=self.name
+            gamma=self.gamma,
+            alpha=self.alpha,
+            from_logits=self.from_logits,
+            name=self.name,
+            ignore_index=self.ignore_index,
         )
 
 # %% ../nbs/losses.md #f0f8f3a0
@@ -251,7 +346,7 @@ def get_loss(loss, name='loss', further=''):
         " keras.losses.BinaryCrossentropy(), or its name, 'binary_crossentropy', is expected"
     )
 
-# %% ../nbs/losses.md #3f3ac27c
+# %% ../nbs/losses.md #cf9fbd29
 @register
 class LossSum(keras.losses.Loss):
     """A weighted sum of losses.
@@ -260,12 +355,15 @@ class LossSum(keras.losses.Loss):
         losses: list of Keras losses, or their names.
         weights: a number for each; None: 1.
         name: of the loss.
+        ignore_index: class id of pixels that count for nothing in any of the losses, or a list of
+            ids.
 
     Raises:
         ValueError: this is no list, or empty, or there are not as many weights as losses.
     """
-    def __init__(self, losses, weights=None, name='loss_sum'):
+    def __init__(self, losses, weights=None, name='loss_sum', ignore_index=None):
         super().__init__(name=name)
+        self.ignore_index, self.ignored_ids = check_ignore_index(ignore_index)
         if not isinstance(losses, (list, tuple)):
             raise ValueError(
                 f"losses={losses!r}: a list is expected, such as ['binary_crossentropy', Dice()]"
@@ -284,12 +382,15 @@ class LossSum(keras.losses.Loss):
         self.weights = [1.] * len(losses) if weights is None else list(weights)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        weights = pixel_weights(sample_weight, y_pred)
-        one_hot = _as_one_hot(y_true, ops.convert_to_tensor(y_pred))
+        y_pred = ops.convert_to_tensor(y_pred)
+        weights = _weigh_pixels(y_true, y_pred, sample_weight, self.ignored_ids)
+        one_hot = _as_one_hot(y_true, y_pred)
+        one_hot = ops.where(weights[..., None] == 0, ops.zeros_like(one_hot), one_hot)
         total = 0
         for weight, loss in zip(self.weights, self.losses):
             sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
-            total = total + weight * loss(y_true if sparse else one_hot, y_pred, weights)
+            truth = ops.argmax(one_hot, axis=-1) if sparse else one_hot
+            total = total + weight * loss(truth, y_pred, weights)
         return total
 
     def call(self, y_true, y_pred): return self(y_true, y_pred)
@@ -299,6 +400,7 @@ class LossSum(keras.losses.Loss):
             losses=[keras.losses.serialize(loss) for loss in self.losses],
             weights=self.weights,
             name=self.name,
+            ignore_index=self.ignore_index,
         )
 
 # %% ../nbs/losses.md #cfecd4e0

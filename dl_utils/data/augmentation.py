@@ -185,7 +185,69 @@ def _make_class_change_probe(values, taken):
     table[sorted(values)] = np.sort(labels)
     return table
 
-# %% ../../nbs/data/augmentation.md #8a2c79c2
+# %% ../../nbs/data/augmentation.md #4d4cd142
+_PERIOD, _WINDOW = 128, 30  # in pixels, of x + y
+
+def _make_coordinate_images(shape, dtype):
+    """Images and a mask that encode x + y, from -64 to 63, over and over.
+
+    Args:
+        shape: of a mask, `(height, width)` or `(height, width, channels)`.
+        dtype: of the mask.
+
+    Returns:
+        Two uint8 images `(height, width, 3)`, of rising and of falling values, and a mask, whose
+        values are 64 larger than the coordinate, and never 0.
+    """
+    coordinate = np.add.outer(*map(np.arange, shape[:2])) % _PERIOD
+    images = [
+        np.uint8(128 + sign * 1.9 * (coordinate - 64))[..., None].repeat(3, -1)
+        for sign in (1, -1)
+    ]
+    mask = np.maximum(coordinate, 1).reshape(shape[:2] + (1,) * len(shape[2:]))
+    return *images, np.broadcast_to(mask, shape).astype(dtype)
+
+def _measure_mask_shift(image, inverse, mask):
+    """How far a mask lies beside its image.
+
+    Args:
+        image, inverse, mask: what transforms made of `_make_coordinate_images`.
+
+    Returns:
+        The shift in pixels of x + y of the source, and how many of these pixels lie between two
+        pixels of the outcome; (0, 1) if these show too little of the coordinates.
+    """
+    coordinate = np.asarray(mask, float)
+    coordinate = coordinate.reshape(*coordinate.shape[:2], -1)[..., 0] - 64
+    difference = (np.asarray(image, float) - inverse).sum(-1)
+    # other pixels are filled, dropped, or where the values start again
+    is_used = (np.abs(coordinate) < _WINDOW) & (difference != 0)
+    x, y = difference[is_used], coordinate[is_used]
+    # as far on one side of 0 as on the other: changed colours need not be linear
+    reach = min(-y.min(initial=0), y.max(initial=0))
+    x, y = x[np.abs(y) <= reach], y[np.abs(y) <= reach]
+    if reach < _WINDOW / 2 or len(x) < 30 or x.std() == 0: return 0., 1.
+    slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var()
+    steps = [np.abs(np.diff(coordinate, axis=axis)) for axis in (0, 1)]
+    scale = max(step[step < _WINDOW].mean() for step in steps)
+    shift = y.mean() - slope * x.mean()
+    # an equalizer of contrast changes the two images in different ways, and they say nothing
+    fits = (y - shift - slope * x).std() < .6 * max(1, scale)
+    return (shift, scale) if fits else (0., 1.)
+
+def _shifts_masks(call, shape, dtype, draws):
+    """Whether `call(image, mask, draw)` moves masks against images in some of the draws."""
+    image, inverse, mask = _make_coordinate_images(shape, dtype)
+    shifts = []
+    for draw in range(draws):
+        try: first, second = call(image, mask, draw), call(inverse, mask, draw)
+        except Exception: return False  # it knows no such masks
+        if np.shape(first['image']) == np.shape(second['image']):
+            shifts.append(_measure_mask_shift(first['image'], second['image'], first['mask']))
+    # at half the size, the best mask is half a pixel off in x and y: two are equally near
+    return sum(abs(shift) > (.4 if scale < 1.9 else 1.1) for shift, scale in shifts) >= 2
+
+# %% ../../nbs/data/augmentation.md #f325aa99
 def _values_of(masks): return set(np.concatenate([np.ravel(m) for m in masks]).tolist())
 
 def _changes_classes(call, mask, table, draws, repeats):
@@ -216,11 +278,16 @@ def _find_transform_problems(transforms, image, mask, table, *numbers, draws=16)
         draws: how many calls to compare.
 
     Returns:
-        A `set` with 'random' (they don't repeat) and 'classes' (they change classes), or less.
+        A `set` with 'random' (they don't repeat), 'classes' (they change classes) and 'shift' (they
+        move masks against images), or less.
     """
-    def call(mask, draw): return transforms(image.copy(), mask.copy(), *numbers, draw)
+    def call_pair(image, mask, draw): return transforms(image.copy(), mask.copy(), *numbers, draw)
+    def call(mask, draw): return call_pair(image, mask, draw)
     repeats = all(_are_equal(call(mask, draw), call(mask, draw)) for draw in range(min(draws, 4)))
     problems = set() if repeats else {'random'}
+    few = min(8, max(2, 2 ** 19 // max(1, image.size)))
+    if transforms.kind and repeats and _shifts_masks(call_pair, mask.shape, mask.dtype, few):
+        problems.add('shift')
     if table is None or mask.dtype != np.uint8 or mask.ndim > 2: return problems
     def call_mask(mask, draw): return call(mask, draw)['mask']
     if _changes_classes(call_mask, mask, table, draws, repeats): problems.add('classes')

@@ -138,7 +138,7 @@ class _SourceProperties(_DatasetProperties):
         """The transforms; `with_transforms` replaces them."""
         return self._source.transforms.transforms
 
-# %% ../../nbs/data/loader.md #61133ca5
+# %% ../../nbs/data/loader.md #637a6a2b
 class SkippedSamples(UserWarning):
     """Names at the end of an epoch the samples that were skipped."""
 
@@ -214,7 +214,7 @@ class SegDataLoader(_SourceProperties, PyDataset):
             argument are in the order of the earlier module.
         ValueError: an argument is out of range, or contradicts the files.
     """
-    _warned_of_randomness = _warned_of_steps = False
+    _warned_of_randomness = _warned_of_steps = _warned_of_shift = False
     first_batch, _is_rest = 0, False
     _n_requests, _is_cut = None, False  # batches since `on_epoch_begin`, and whether some lack
 
@@ -408,7 +408,7 @@ def _probe_transforms(loader):
     distinct = {size for size, _ in sizes_and_files}
     return distinct.pop() if len(distinct) == 1 else None
 
-# %% ../../nbs/data/loader.md #c7e986f8
+# %% ../../nbs/data/loader.md #1ea1143d
 def _check_transform(loader, index, used_values):
     info, fixed = loader.infos[index], {0, loader.ignore_index}
     has_classes = loader.num_classes or loader.dataset_info.foreground is not None
@@ -427,8 +427,10 @@ def _check_transform(loader, index, used_values):
     if 'classes' in problems:
         error = ValueError(
             'transforms change classes: a relabelled mask does not become the relabelled'
-            ' outcome; interpolate masks by the nearest pixel (mask_interpolation=0), fill them'
-            ' with 0 or ignore_index (fill_mask=), or pass mixing=True if it is meant'
+            ' outcome; interpolate masks by the nearest pixel'
+            ' (mask_interpolation=cv2.INTER_NEAREST_EXACT to resize, cv2.INTER_NEAREST to rotate'
+            ' or warp), fill them with 0 or ignore_index (fill_mask=), or pass mixing=True if it is'
+            ' meant'
         )
         raise source.as_data_error(index, error)
     if 'random' in problems and loader.processes:
@@ -436,6 +438,14 @@ def _check_transform(loader, index, used_values):
             'transforms draw random numbers that the loader cannot seed, and worker processes would'
             ' draw the same ones: pass the albumentations.Compose itself, or a callable with a'
             ' parameter `rng`, a NumPy generator, to draw from; or leave out processes=True'
+        )
+    if 'shift' in problems and not loader._warned_of_shift:
+        loader._warned_of_shift = True
+        warnings.warn(
+            'transforms move masks against images, by about half a pixel or more, as OpenCV does'
+            ' when it resizes masks: pass mask_interpolation=cv2.INTER_NEAREST_EXACT to Resize,'
+            ' LongestMaxSize, SmallestMaxSize, RandomScale and RandomResizedCrop',
+            stacklevel=5,
         )
     if 'random' in problems and not loader._warned_of_randomness:
         loader._warned_of_randomness = True
@@ -671,7 +681,7 @@ def __setstate__(self, state):
     _reset_after_fork(self)._reset()
     self._prepare()
 
-# %% ../../nbs/data/loader.md #5bd9238c
+# %% ../../nbs/data/loader.md #0831463b
 @patch_to(SegDataLoader)
 def _copy(self, **changes):
     other = object.__new__(type(self))
@@ -692,7 +702,8 @@ def with_transforms(self, transforms):
     repeatable = _SeededTransforms(transforms)
     if self.processes: _check_picklable('transforms', transforms)
     source = replace(self._source, transforms=repeatable, size=None)
-    return self._copy(_source=source, _warned_of_randomness=False)
+    unwarned = dict(_warned_of_randomness=False, _warned_of_shift=False)
+    return self._copy(_source=source, **unwarned)
 
 # %% ../../nbs/data/loader.md #9a94dbc3
 @patch_to(SegDataLoader)
