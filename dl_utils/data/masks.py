@@ -467,11 +467,12 @@ def _look_up(table, mask, out=None):
     # with 'raise', NumPy makes a copy of `out` first
     return np.take(table, mask, out=out, mode='raise' if out is None else 'clip')
 
-# %% ../../nbs/data/masks.md #8fda204c
+# %% ../../nbs/data/masks.md #04d1686f
 _MADE_BY_TRANSFORM = (
     'a transform made it; interpolate masks by the nearest pixel'
     ' (mask_interpolation=cv2.INTER_NEAREST_EXACT to resize, cv2.INTER_NEAREST to rotate or warp),'
-    ' and fill them with 0 or ignore_index (fill_mask=); mixing=True if it is meant to bring in classes of'
+    ' and fill them with 0 or ignore_index (fill_mask=); mixing=True if it is meant to bring in'
+    ' classes of'
     ' other images'
 )
 

@@ -1,6 +1,5 @@
 """The loader's probe notices masks that are moved against images, and nothing else."""
 import time
-import warnings
 
 import albumentations as A
 import cv2
