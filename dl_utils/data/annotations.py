@@ -308,7 +308,7 @@ def _palette():
     for bit in range(8): weights[bit, bit % 3] = 128 >> bit // 3
     return (bits @ weights).astype('uint8')
 
-# %% ../../nbs/data/annotations.md #1e5f5eba
+# %% ../../nbs/data/annotations.md #499084bd
 class _ImageFiles:
     """The images in a folder and in all folders inside.
 
@@ -335,7 +335,7 @@ class _ImageFiles:
 
     def _is_image(self, path):
         parts = path.relative_to(self.folder).parts
-        hidden = _is_hidden(path) or any(part.startswith('.') for part in parts)
+        hidden = _is_hidden(path.name) or any(part.startswith('.') for part in parts)
         return not hidden and path.suffix.lower() not in _TEXTS
 
 # %% ../../nbs/data/annotations.md #f384fc1e
