@@ -88,7 +88,7 @@ def _colorize(target, colors=None):
         return _class_colors(channels, colors)[target.argmax(-1)] * is_labelled
     return np.repeat(target, 3, axis=-1) if colors is None else target * _class_colors(1, colors)
 
-# %% ../nbs/plotting.md #02f17a1b
+# %% ../nbs/plotting.md #f6cb0abd
 def _to_rgb(image, bands=None, stretch=None):
     """An image of any number of channels as RGB, to look at.
 
@@ -116,7 +116,8 @@ def _to_rgb(image, bands=None, stretch=None):
             f'bands={bands}: one or three numbers of the {channels} channels, from 0 on, are'
             ' expected'
         )
-    rgb = np.repeat(image[..., bands], 3 // len(bands), axis=-1)
+    rgb = image if channels == 3 and bands == [0, 1, 2] else image[..., bands]
+    if len(bands) == 1: rgb = np.repeat(rgb, 3, axis=-1)
     if stretch is None: stretch = channels == 2 or channels > 3
     return _stretch(rgb) if stretch else rgb
 

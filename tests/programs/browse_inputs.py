@@ -1,7 +1,6 @@
 """Unusual samples: tensors, float64, one-hot targets, NumPy integers, large images, wrong ones; two
 browsers at once."""
 import io
-import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -40,10 +39,9 @@ assert len({*errors}) == 3
 assert size(other.image) == (330, 220) and "<b>1</b>" in other.caption.value
 box.slider.value = 0
 assert size(box.image) == size(box.overlay) == (640, 480) and "<b>0</b>" in box.caption.value
-before, start = bytes(box.image.value), time.time()
+before = bytes(box.image.value)
 for box.opacity.value in np.linspace(0, 1, 21): pass
 assert bytes(box.image.value) == before
-assert time.time() - start < 5  # fluent: about 20 ms each
 other.opacity.value = .1
 assert box.opacity.value == 1
 print(sizes)
