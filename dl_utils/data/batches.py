@@ -415,7 +415,7 @@ def follow(self, epoch, number):
     self.epoch, self.at, self.hits = epoch, at, self.hits + 1
     return self.hits > 0
 
-# %% ../../nbs/data/batches.md #7a74438f
+# %% ../../nbs/data/batches.md #9641d9ea
 class _OrderPredictor:
     """Predicts which batches follow.
 
@@ -430,8 +430,8 @@ class _OrderPredictor:
         self.state = random.getstate()
 
     def __call__(self, key):
-        """An iterator of the keys after a key, which is epoch, number and plan; empty if nobody
-        knows."""
+        """An iterator of the keys after a key, which is epoch, number and plan; empty if
+        it is unknown."""
         epoch, number, plan = key
         if plan != self.plan: self._forget(plan)
         hits = [guess for guess in self.guesses if guess.follow(epoch, number)]
@@ -441,7 +441,7 @@ class _OrderPredictor:
         best = max(hits, key=lambda guess: (guess.hits, -guess.at))
         return ((epoch, number, plan) for epoch, number in best.upcoming())
 
-# %% ../../nbs/data/batches.md #ca84e765
+# %% ../../nbs/data/batches.md #e4d1f19b
 @patch_to(_OrderPredictor)
 def _forget(self, plan):
     self.guesses, self.plan = [], plan
@@ -449,7 +449,7 @@ def _forget(self, plan):
 
 @patch_to(_OrderPredictor)
 def _add_guesses(self, hits, epoch, number):
-    "Guess anew if a pass has begun, and keep the guesses that were right so far"
+    "Guess again if a pass has begun, and keep the guesses that were right so far"
     if self.state is None: return
     n = self.plan.n_batches(self.n_pairs)
     orders = [

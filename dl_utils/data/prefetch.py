@@ -123,7 +123,7 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #3b95d258
+# %% ../../nbs/data/prefetch.md #e9b7c890
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
@@ -131,7 +131,7 @@ class _Prefetcher:
         make_job: function of a key that returns a job with `n`, `make(i)` and `collect()`.
         predict: function of the key that you ask for; it returns an iterable of the keys that
             follow,
-            empty if nobody knows.
+            empty if they are unknown.
         make_executor: function that returns an executor, such as `_ThreadExecutor`, when you ask
             for the first job; None runs every job in the calling thread.
         prefetch: number of jobs to start in advance.
