@@ -154,9 +154,10 @@ def _check_floats(image, before):
             ' normalize inside'
         )
 
-# %% ../../nbs/data/augmentation.md #441aab9f
-def _write_float(image, out):
-    """Write an image, uint8 or floats in [0, 1], to a float32 array, in [0, 1]."""
+# %% ../../nbs/data/augmentation.md #ce5e0788
+def _write_float(image, out=None):
+    """Write an image, uint8 or floats in [0, 1], to a float32 array, or a new one, in [0, 1]."""
+    if out is None: out = np.empty(image.shape, 'float32')
     if image.dtype == np.uint8:
         # `normalize` divides by the image's maximum, and multiplies by this number
         norm = int(image.max(initial=0)) / 255
@@ -311,7 +312,7 @@ def _has_8_bits(image):
     levels = np.asarray(image, 'float32') * 255
     return np.abs(levels - np.rint(levels)).max(initial=0) < 1e-3 and np.ptp(levels) > 1
 
-# %% ../../nbs/data/augmentation.md #9a25daad
+# %% ../../nbs/data/augmentation.md #1e5f0a3e
 def _find_unsuitable_transforms(transforms, size, channels, dtype):
     """Find transforms of albumentations that can't take an image, or lose bits of it.
 
@@ -320,23 +321,23 @@ def _find_unsuitable_transforms(transforms, size, channels, dtype):
         size, channels, dtype: of the images: `(height, width)`, a number, 'uint8' or 'float32'.
 
     Returns:
-        Two dictionaries by name: the error of each transform that fails, and None for each that
-        keeps 8 bits only.
+        A dictionary by name with the error of each transform that fails, and a list of the names
+        of those that keep 8 bits only.
     """
     noise = np.random.default_rng(0).random((*size, channels), 'float32')
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), 'uint8')
     image = noise if dtype == 'float32' else (noise * 255).astype('uint8')
-    fails, loses_bits = {}, {}
+    fails, loses_bits = {}, []
     for transform in _single_transforms(transforms):
         if not hasattr(transform, 'p'): continue
         always = copy.deepcopy(transform)
         always.p, name = 1, type(transform).__name__
         output, error = _error_of(always, image.copy())
         if error is not None and _error_of(always, rgb.copy())[1] is None: fails[name] = error
-        if error is None and dtype == 'float32' and _has_8_bits(output): loses_bits[name] = None
-    return fails, loses_bits
+        if error is None and dtype == 'float32' and _has_8_bits(output): loses_bits.append(name)
+    return fails, [*dict.fromkeys(loses_bits)]  # each name once
 
-# %% ../../nbs/data/augmentation.md #8b5f6bc2
+# %% ../../nbs/data/augmentation.md #a154124b
 def _transform_pair(transforms, image, mask, *numbers):
     """Apply `transforms` (or nothing, for None) to an image and its mask, and check the output.
 
@@ -354,4 +355,4 @@ def _transform_pair(transforms, image, mask, *numbers):
     """
     if not isinstance(transforms, _SeededTransforms): transforms = _SeededTransforms(transforms)
     new_image, new_mask = _check_transformed_pair(transforms(image, mask, *numbers), image, mask)
-    return _write_float(new_image, np.empty(new_image.shape, 'float32')), new_mask
+    return _write_float(new_image), new_mask

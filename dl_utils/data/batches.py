@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/batches.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/data/batches.md #909ae250
+# %% ../../nbs/data/batches.md #5b320eb5
 import dataclasses
 import gc
 import itertools
@@ -29,8 +29,7 @@ from .prefetch import _bytes_of, _DiskCache, _pack_error, _Prefetcher, _RamCache
 from .prefetch import _results_of, _SharedBuffers, _ThreadExecutor, _unpack_error
 from .prefetch import _WorkerPool
 from .validation import _available_cpus, _DatasetInfo
-from .pairs import mask_file
-from .images import DataProblem, image_file
+from .images import DataProblem, first_file
 from .masks import _MaskEncoder
 from .augmentation import _check_transformed_pair, _SeededTransforms, _write_float
 
@@ -93,7 +92,7 @@ class _Plan:
         n, (index, count) = round(n * self.epoch_multiplier), self.part
         return self.drop_incomplete_batch or len(range(index, n, count)) % self.batch_size == 0
 
-# %% ../../nbs/data/batches.md #cd28669f
+# %% ../../nbs/data/batches.md #ab62c5b0
 @dataclass
 class _Source:
     """Everything that a sample is made from.
@@ -129,7 +128,7 @@ class _Source:
         """A `DataProblem` that names the mask."""
         kind = '' if type(error) is ValueError else type(error).__name__ + ': '
         return DataProblem(
-            mask_file(self.dataset_info.pairs[index][1]),
+            first_file(self.dataset_info.pairs[index][1]),
             'transform',
             f'{kind}{error}',
             'look at the transforms, and whether the file was changed since the loader was made',
@@ -233,7 +232,7 @@ class _Batch:
                 last = problem
         raise last
 
-# %% ../../nbs/data/batches.md #8487035b
+# %% ../../nbs/data/batches.md #ad5225e3
 @patch_to(_Batch)
 def _write(self, i, index, at, is_first=True):
     (epoch, _, plan), source = self.key, self.source
@@ -242,7 +241,7 @@ def _write(self, i, index, at, is_first=True):
     image, mask = source.transformed(index, *numbers, arrays=arrays)
     if image.shape[:2] != source.size:
         image_path, _ = source.dataset_info.pairs[index]
-        self.other_sizes[i] = image, source.encode(index, mask), image_file(image_path)
+        self.other_sizes[i] = image, source.encode(index, mask), first_file(image_path)
     else:
         source.encode(index, mask, self.y[i], None if self.w is None else self.w[i])
         _write_float(image, self.x[i])
@@ -269,7 +268,7 @@ def _stack(self):
         for sample in samples
     )
     images, encoded, _ = zip(*samples)
-    x = np.stack([_write_float(image, np.empty(image.shape, 'float32')) for image in images])
+    x = np.stack([_write_float(image) for image in images])
     y, w = zip(*encoded)
     return x, np.stack(y), None if w[0] is None else np.stack(w)
 

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/loader.html.md"""
 # %% auto #0
 __all__ = ['SkippedSamples', 'SegDataLoader']
 
-# %% ../../nbs/data/loader.md #9b3c8c19
+# %% ../../nbs/data/loader.md #fc316e4e
 import itertools
 import math
 import os
@@ -28,7 +28,7 @@ from fastcore.basics import patch_to
 from ..keras_module import import_optional, PyDataset
 from ..utils import check_choice, check_int, check_range
 from ..plotting import browse as browse_samples, show_masks
-from .images import DataProblem, image_file
+from .images import DataProblem, first_file
 from .pairs import raise_first
 from .masks import _check_class_weights, _compute_class_weights, _MaskEncoder
 from .validation import _analyze_dataset, _count_class_pixels, _mask_values, check
@@ -357,7 +357,7 @@ def __setattr__(self, name, value):
         self.__dict__[name] = before
         raise
 
-# %% ../../nbs/data/loader.md #5e848776
+# %% ../../nbs/data/loader.md #1b045025
 def _extreme_pairs(sizes):
     "Indices of pairs with images of extreme sizes, each of them twice"
     first = {size: i for i, size in reversed(list(enumerate(sizes)))}
@@ -392,7 +392,7 @@ def _check_transforms_for_images(loader):
 def _probe_transforms(loader):
     "The size of all images after the transforms, or None if they differ"
     sizes = [info.size for info in loader.infos]
-    files = [image_file(image) for image, _ in loader.pairs]
+    files = [first_file(image) for image, _ in loader.pairs]
     if loader.transforms is None:
         sizes_and_files = [*zip(sizes, files)]
     else:
@@ -509,7 +509,7 @@ def _free_after_fit(loader):
     loader._n_tf_functions[graph] = len(functions)
     for function in functions[start:]: _hand_over(function, loader)
 
-# %% ../../nbs/data/loader.md #a33d2f33
+# %% ../../nbs/data/loader.md #913c82d1
 @patch_to(SegDataLoader)
 def read(self, index):
     """The files of pair `index`: the image `(height, width, channels)` and the mask, as they are
@@ -530,9 +530,9 @@ def sample(self, index, place=None):
     """
     place = int(np.random.default_rng().integers(2**31)) if place is None else place
     image, mask = self._source.transformed(index, self.seed, self.epoch, place)
-    return _write_float(image, np.empty(image.shape, 'float32')), *self._source.encode(index, mask)
+    return _write_float(image), *self._source.encode(index, mask)
 
-# %% ../../nbs/data/loader.md #e0c22cce
+# %% ../../nbs/data/loader.md #5502a5df
 @patch_to(SegDataLoader)
 def read_image(self, path):
     """Read any image as the loader reads its own, to predict it.
@@ -553,8 +553,8 @@ def read_image(self, path):
     image = image_format.scale(image_format.read(path))
     if image.shape[-1] != self.channels:
         what = f'has {image.shape[-1]} channels, and the dataset {self.channels}'
-        raise DataProblem(image_file(path), 'channels', what, 'take an image of the same kind')
-    return _write_float(image, np.empty(image.shape, 'float32'))
+        raise DataProblem(first_file(path), 'channels', what, 'take an image of the same kind')
+    return _write_float(image)
 
 # %% ../../nbs/data/loader.md #93995a8c
 @patch_to(SegDataLoader)
@@ -868,14 +868,14 @@ def __iter__(self):
     for index in range(len(self)): yield self[index]
     self.on_epoch_end()
 
-# %% ../../nbs/data/loader.md #161f735d
+# %% ../../nbs/data/loader.md #3f1465db
 @patch_to(SegDataLoader)
 def _preview(self, index, place, source=None):
     "The image, and its one-hot mask"
     source = source or self._source
     image, mask = source.transformed(index, self.seed, self.epoch, place)
     one_hot, _ = source.encode(index, mask, encoder=self._one_hot_encoder)
-    return _write_float(image, np.empty(image.shape, 'float32')), one_hot
+    return _write_float(image), one_hot
 
 @patch_to(SegDataLoader)
 def _colors(self):
@@ -906,7 +906,7 @@ def show(self, n=4, bands=None, stretch=None):
     options = dict(colors=self._colors(), bands=bands, stretch=stretch)
     return show_masks(images, self.class_names, **options, mask=masks)
 
-# %% ../../nbs/data/loader.md #fee6bce4
+# %% ../../nbs/data/loader.md #56a390fa
 @patch_to(SegDataLoader)
 def browse(self, index=0, bands=None, stretch=None):
     """A widget to leaf through the dataset: a slider over the samples, a switch for the transforms,
@@ -926,7 +926,7 @@ def browse(self, index=0, bands=None, stretch=None):
     random = np.random.default_rng()
     def sample(i, augmented):
         return self._preview(i, int(random.integers(2**31)), None if augmented else plain)
-    files = [image_file(image).name for image, _ in self.pairs]
+    files = [first_file(image).name for image, _ in self.pairs]
     colors = self._colors()
     options = dict(bands=bands, stretch=stretch)
     names = self.class_names

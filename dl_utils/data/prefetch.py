@@ -123,15 +123,14 @@ class _ThreadExecutor:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.restore_opencv()
 
-# %% ../../nbs/data/prefetch.md #e9b7c890
+# %% ../../nbs/data/prefetch.md #08042a19
 class _Prefetcher:
     """Runs the job that you ask for, and those after it.
 
     Args:
         make_job: function of a key that returns a job with `n`, `make(i)` and `collect()`.
         predict: function of the key that you ask for; it returns an iterable of the keys that
-            follow,
-            empty if they are unknown.
+            follow, empty if they are unknown.
         make_executor: function that returns an executor, such as `_ThreadExecutor`, when you ask
             for the first job; None runs every job in the calling thread.
         prefetch: number of jobs to start in advance.
@@ -148,7 +147,6 @@ class _Prefetcher:
     def get(self, key):
         """The result of the job `key`."""
         if not self.make_executor:
-            with self._lock: self.predict(key)  # it also notices what a caller does wrong
             job = self.make_job(key)
             for i in range(job.n): job.make(i)
             return job.collect()

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/validation.html.md"""
 # %% auto #0
 __all__ = ['PairInfo', 'ImageInfo', 'inspect_pairs', 'count_classes', 'Problems', 'check']
 
-# %% ../../nbs/data/validation.md #cb36fb07
+# %% ../../nbs/data/validation.md #dc2cd6ab
 import html
 import json
 import os
@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .images import DataProblem, _image_format, _ImageFormat, image_file, is_lossy
+from .images import DataProblem, first_file, _image_format, _ImageFormat, is_lossy
 from .images import read_file_palette
 from .masks import _describe_invalid_values, _interpret_mask_values, _mask_format
 from .masks import _MaskFormat, read_palette
-from .pairs import find_pairs, mask_file, pair_files, raise_first
+from .pairs import find_pairs, pair_files, raise_first
 from ..utils import atomic_write, check_int, fingerprint
 
 # %% ../../nbs/data/validation.md #0fe7ff29
@@ -71,7 +71,7 @@ def _describe_mask(mask, format):
     counts = np.append(pixels.sum(axis=0, dtype='int64'), len(pixels))
     return mask.shape[:2], values, counts, mask.shape[-1]
 
-# %% ../../nbs/data/validation.md #9fb3af00
+# %% ../../nbs/data/validation.md #0ca87b60
 @lru_cache(maxsize=2 ** 17)
 def _inspect_files(image_path, mask_path, format, image_format, stamp):
     image, mask = image_format.read(image_path), format.read(mask_path)
@@ -92,14 +92,14 @@ def _used_colors(path, values):
 def _check_sizes(image, mask, image_path, mask_path):
     if image.shape[:2] == mask.shape[:2]: return
     (h, w), (mask_h, mask_w) = image.shape[:2], mask.shape[:2]
-    image_path = image_file(image_path)
+    image_path = first_file(image_path)
     what = f'has {mask_w}×{mask_h} pixels, but its image {image_path} is {w}×{h}'
     remedy = 'find the image that it was drawn on'
     if (mask_h, mask_w) == (w, h):
         remedy = 'turn it: the image is shown as its EXIF tag says, which the mask does not follow'
     if mask.shape[1:] == (h, w):
         remedy = 'save it as (height, width, channels): its channels stand first'
-    raise DataProblem(mask_file(mask_path), 'size', f'{what}; they must be equal', remedy)
+    raise DataProblem(first_file(mask_path), 'size', f'{what}; they must be equal', remedy)
 
 # %% ../../nbs/data/validation.md #55be12f5
 _DEFAULT_FORMAT, _DEFAULT_IMAGE_FORMAT = _MaskFormat(), _ImageFormat()
@@ -126,13 +126,13 @@ def _inspect_pair(pair, format=_DEFAULT_FORMAT, image_format=_DEFAULT_IMAGE_FORM
     """
     return _inspect_files(*pair, format, image_format, _stamp(pair))
 
-# %% ../../nbs/data/validation.md #e04728f9
+# %% ../../nbs/data/validation.md #55d9879c
 _KEPT_DATASETS, _SECONDS_TO_KEEP = 20, 2
 
 def _kept_file(pairs, *formats):
     "Where the facts about these pairs are kept"
     cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
-    folder = Path(os.path.abspath(image_file(pairs[0][0]))).parent
+    folder = Path(os.path.abspath(first_file(pairs[0][0]))).parent
     key = fingerprint('1', str(folder), *map(repr, formats))  # '1': the form of the file
     return cache / 'dl_utils' / f'dataset-{key}.npz'
 
@@ -204,7 +204,7 @@ def _kept_info(kept, pair, stamp):
     is_same = stamp is not None and kept_stamp == np.array(sum(stamp, ()), 'int64').tobytes()
     return info if is_same else None
 
-# %% ../../nbs/data/validation.md #2a8455f5
+# %% ../../nbs/data/validation.md #5d9551f4
 def _available_cpus():
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -214,7 +214,7 @@ def _inspect_or_report(pair, *formats):
     except DataProblem as problem: return problem.with_traceback(None)
     except Exception as error:
         what = f"it or its mask can't be used ({type(error).__name__}: {error})"
-        return DataProblem(image_file(pair[0]), 'broken', what, 'replace the files')
+        return DataProblem(first_file(pair[0]), 'broken', what, 'replace the files')
 
 def _inspect_all(
     pairs,
@@ -420,7 +420,7 @@ def _interpret_values(path, dataset):
         what, remedy = re.split('[:.] (?=if )', str(error), maxsplit=1, flags=re.I)
         raise DataProblem(path, 'values', what, remedy) from None
 
-# %% ../../nbs/data/validation.md #45e3aec0
+# %% ../../nbs/data/validation.md #4f8e2a38
 def _move_to_problems(dataset, problems):
     "Remove pairs, of which `problems` are a dictionary by index, from a dataset"
     dataset.problems.extend(problems.values())
@@ -442,7 +442,7 @@ def _find_invalid_masks(dataset):
         invalid = info.values[(info.values >= limit) & (info.values != dataset.ignore_index)]
         if len(invalid):
             what, remedy = _describe_invalid_values(invalid, limit)
-            problems[i] = DataProblem(mask_file(mask), 'value', what, remedy)
+            problems[i] = DataProblem(first_file(mask), 'value', what, remedy)
     return problems
 
 # %% ../../nbs/data/validation.md #a1dd8ff2
@@ -475,13 +475,13 @@ def _analyze_single_channels(path, dataset):
         remedy = f'pass num_classes={num_classes}, or foreground= for one of them'
         raise DataProblem(path, 'values', what, remedy)
 
-# %% ../../nbs/data/validation.md #0c98d884
+# %% ../../nbs/data/validation.md #ffb210e1
 def _find_unusual_channels(dataset):
     if not dataset.infos: return {}
     usual, _ = Counter(info.channels for info in dataset.infos).most_common(1)[0]
     def problem(mask, info):
         what = f'has {info.channels or 1} channels, most masks have {usual or 1}'
-        return DataProblem(mask_file(mask), 'channels', what, 'save all in one way')
+        return DataProblem(first_file(mask), 'channels', what, 'save all in one way')
     return {
         i: problem(mask, info)
         for i, ((_, mask), info) in enumerate(zip(dataset.pairs, dataset.infos))
@@ -511,17 +511,17 @@ def _analyze_several_channels(path, dataset):
         remedy = 'channels show one class each, by 0 and 1, or by 0 to 255'
         raise DataProblem(path, 'values', what, remedy)
 
-# %% ../../nbs/data/validation.md #8f76576c
+# %% ../../nbs/data/validation.md #b4c95097
 def _find_unusual_images(dataset):
     if not dataset.infos: return {}
     kinds = [(info.image.channels, _range_type(dataset, info)) for info in dataset.infos]
     usual, _ = Counter(kinds).most_common(1)[0]
-    example = image_file(dataset.pairs[kinds.index(usual)][0])
+    example = first_file(dataset.pairs[kinds.index(usual)][0])
     def problem(image, kind):
         what = f'has {_describe_kind(kind)}, and {example} {_describe_kind(usual)}'
         if kind[0] != usual[0]: remedy = 'save all in one way, or pass channels=3 (or 1) for all'
         else: remedy = 'save all in one way, or pass value_range=(low, high)'
-        return DataProblem(image_file(image), 'channels', what, remedy)
+        return DataProblem(first_file(image), 'channels', what, remedy)
     return {
         i: problem(image, kind)
         for i, ((image, _), kind) in enumerate(zip(dataset.pairs, kinds))

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/inference/predict.html.md"""
 # %% auto #0
 __all__ = ['predict_image', 'predict_folder', 'clean_mask']
 
-# %% ../../nbs/inference/predict.md #277f3fdc
+# %% ../../nbs/inference/predict.md #ea1acc95
 import itertools
 import math
 from collections import deque
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ..keras_module import import_optional, keras
 from ..utils import atomic_write, check_choice, check_int, check_range
 from ..plotting import _class_colors
+from ..data.augmentation import _write_float
 from ..data.images import _image_format, _range_of, _scale_values, DataProblem, read_image
 from ..data.pairs import list_images
 from ..data.validation import Problems
@@ -85,7 +86,7 @@ def _make_predictor(model):
         )
     return _Predictor(model.predict_on_batch, tuple(inputs[0].shape)[1:])
 
-# %% ../../nbs/inference/predict.md #369af819
+# %% ../../nbs/inference/predict.md #11f1540b
 class _Image:
     """An image that is read by windows.
 
@@ -131,9 +132,7 @@ class _Image:
 
     def _scaled(self, window):
         if window.dtype.kind != 'f' or self.value_range is not None:
-            return _scale_values(window, self.value_range).astype('float32') / (
-                255 if window.dtype == np.uint8 and self.value_range is None else 1
-            )
+            return _write_float(_scale_values(window, self.value_range))
         low, high = float(window.min()), float(window.max())
         if -1e-3 <= low <= high <= 1 + 1e-3: return window.astype('float32', copy=False)
         raise ValueError(
