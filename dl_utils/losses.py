@@ -7,12 +7,12 @@ Docs: https://nikitashubin.github.io/dl_utils/losses.html.md"""
 # %% auto #0
 __all__ = ['Tversky', 'Dice', 'pixel_weights', 'Focal', 'get_loss', 'LossSum', 'kl_divergence', 'to_float', 'channel_divergence']
 
-# %% ../nbs/losses.md #b09e85da
+# %% ../nbs/losses.md #ea674f2c
 import numpy as np
 
-from .utils import check_above, check_range
+from .utils import check_above, check_ignore_index, check_range
 from .keras_module import concrete_value, is_keras_3, keras, ops, register, to_numpy
-from .metrics import as_class_ids, broadcast_weights, check_ignore_index, INVALID_IDS
+from .metrics import as_class_ids, broadcast_weights, INVALID_IDS
 from .metrics import not_probabilities, NOT_PROBABILITIES, same_pixel_shape, sort_ids
 
 # %% ../nbs/losses.md #9dbaf56a

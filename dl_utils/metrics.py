@@ -6,15 +6,15 @@ Docs: https://nikitashubin.github.io/dl_utils/metrics.html.md"""
 
 # %% auto #0
 __all__ = ['NOT_PROBABILITIES', 'INVALID_IDS', 'broadcast_weights', 'not_probabilities', 'MaxFscore', 'FBetaScore',
-           'same_pixel_shape', 'as_class_ids', 'sort_ids', 'check_ignore_index', 'MeanIoU', 'ClassIoU']
+           'same_pixel_shape', 'as_class_ids', 'sort_ids', 'MeanIoU', 'ClassIoU']
 
-# %% ../nbs/metrics.md #bbca7a0a
+# %% ../nbs/metrics.md #60c869f4
 import sys
 from itertools import zip_longest
 
 import numpy as np
 
-from .utils import check_above, check_choice, check_int
+from .utils import check_above, check_choice, check_ignore_index, check_int
 from .keras_module import concrete_value, is_keras_3, keras, ops, register
 
 # %% ../nbs/metrics.md #ce25733f
@@ -635,31 +635,6 @@ def _iou(tp, fp, fn, average):
     """Intersection over union of each class, NaN for absent ones; or, with average='macro', their
     mean."""
     return _average(ops.divide_no_nan(tp, tp + fp + fn), tp, fp, fn, average)
-
-# %% ../nbs/metrics.md #d870b5eb
-def check_ignore_index(ignore_index):
-    """Check an `ignore_index`.
-
-    Args:
-        ignore_index: None, a whole number, or a list or tuple of at least one.
-
-    Returns:
-        The same with numbers of type `int`, a tuple as a list; and a tuple of all ids.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if ignore_index is None: return None, ()
-    if not isinstance(ignore_index, (list, tuple)):
-        remedy = 'for several ids pass a list, such as [254, 255]'
-        ignore_index = check_int('ignore_index', ignore_index, None, remedy)
-        return ignore_index, (ignore_index,)
-    if not ignore_index:
-        raise ValueError(
-            f'ignore_index={ignore_index!r}: at least one id is expected; None ignores no pixel'
-        )
-    ids = [check_int(f'ignore_index={ignore_index!r}: id', i, None) for i in ignore_index]
-    return ids, tuple(ids)
 
 # %% ../nbs/metrics.md #43a150ce
 @register

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/masks.html.md"""
 # %% auto #0
 __all__ = ['read_palette']
 
-# %% ../../nbs/data/masks.md #b05bf391
+# %% ../../nbs/data/masks.md #8e4bcb9c
 import json
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import yaml
 from fastcore.basics import patch_to
 
 from .images import DataProblem, read_image, read_mask
-from ..utils import check_int
+from ..utils import check_ignore_index
 
 # %% ../../nbs/data/masks.md #cf0cebe2
 def _is_hex_color(text): return bool(re.fullmatch('#[0-9a-fA-F]{6}', text))
@@ -257,7 +257,7 @@ def _stack_files(self, paths):
     masks = [np.zeros(shape, dtype) if mask is None else mask for mask in masks]
     return np.stack(masks, axis=-1, dtype=dtype)
 
-# %% ../../nbs/data/masks.md #cef4483a
+# %% ../../nbs/data/masks.md #3be06ac5
 def _find_ignore_color(ignore_index, colors, names):
     "The colour that `ignore_index` means in a palette"
     if isinstance(ignore_index, str) and ignore_index in (names or ()):
@@ -281,11 +281,8 @@ def _find_ignore_colors(ignore_index, colors, names):
 
 def _check_ignored(ignore_index):
     """The argument `ignore_index` of masks without a palette, as a tuple of whole numbers."""
-    several = isinstance(ignore_index, (list, tuple, set, np.ndarray))
-    values = list(ignore_index) if several else [ignore_index]
-    if not values: raise ValueError('ignore_index: no value is in the list; pass None for none')
-    remedy = 'or a list of several'
-    return tuple(sorted({check_int('ignore_index', v, None, remedy) for v in values}))
+    if isinstance(ignore_index, (set, np.ndarray)): ignore_index = list(ignore_index)
+    return tuple(sorted({*check_ignore_index(ignore_index)[1]}))
 
 def _common_ignore_index(ignored):
     "The value that stands for all values of ignored pixels; none of a mask, if all are negative"
