@@ -589,7 +589,7 @@ def backbone2encoder(
     kind = InferenceModel if isinstance(backbone, InferenceModel) else keras.Model
     return kind(unwrap_single(backbone.inputs), outputs, name=f'{backbone.name}_encoder')
 
-# %% ../../nbs/models/backbones.md #c77e81fa
+# %% ../../nbs/models/backbones.md #163b5771
 def backbone_with_preprop(
     backbone,
     input_tensor=None,
@@ -613,7 +613,7 @@ def backbone_with_preprop(
         weights: 'imagenet', None (random) or the path of a file; a built model keeps its own.
         input_shape: `(height, width, channels)`; None for an unknown height or width. Three
             channels are RGB; for others see
-            [images with other channels](#images-with-other-channels).
+            [images with other channels](backbones.md#images-with-other-channels).
         training: False: the model always runs in inference mode; None: as it is called.
         trainable: whether the backbone's layers are; a built model shares its layers with the
             result. None leaves them.
