@@ -14,10 +14,11 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'check', 'read_image', 'read_palette
            'LossSum', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Warmup', 'AutoFinetune',
            'EndToEndEarlyStopping', 'recompile_model', 'TrainingMode', 'KerasHistory', 'PlotHistory', 'TestSetCallback',
            'ResumableRun', 'CarefulStopping', 'DoOnKill', 'soft_exit', 'TensorBoardContext', 'Distiller',
-           'TeacherCache', 'predict_image', 'predict_folder', 'clean_mask', 'fix_size', 'save_onnx', 'load_onnx',
-           'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
+           'TeacherCache', 'predict_image', 'predict_folder', 'clean_mask', 'report', 'ReportCallback', 'fix_size',
+           'save_onnx', 'load_onnx', 'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite',
+           'tflite_latency']
 
-# %% ../nbs/keras_utils.md #f673833b
+# %% ../nbs/keras_utils.md #a470023e
 # ruff: noqa: F401  this module exports its imports
 from .keras_module import keras, ops
 from .data.loader import check, SegDataLoader
@@ -49,11 +50,12 @@ from .training.tensorboard import TensorBoardContext
 from .distillation.distiller import Distiller
 from .distillation.teachers import TeacherCache
 from .inference.predict import clean_mask, predict_folder, predict_image
+from .inference.report import report, ReportCallback
 from .export.onnx import fix_size, load_onnx, save_onnx
 from .export.tflite import evaluate_tflite, load_tflite, save_tflite, tflite_contents
 from .export.tflite import tflite_latency, to_tflite
 
-# %% ../nbs/keras_utils.md #0a9531e1
+# %% ../nbs/keras_utils.md #2764bd3d
 _all_ = [
     'keras', 'ops',
     # data
@@ -76,7 +78,7 @@ _all_ = [
     # distillation
     'Distiller', 'TeacherCache',
     # prediction
-    'predict_image', 'predict_folder', 'clean_mask',
+    'predict_image', 'predict_folder', 'clean_mask', 'report', 'ReportCallback',
     # export
     'fix_size', 'save_onnx', 'load_onnx', 'to_tflite', 'save_tflite', 'load_tflite',
     'tflite_contents', 'evaluate_tflite', 'tflite_latency',

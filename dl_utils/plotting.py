@@ -133,6 +133,15 @@ def close_figure(fig):
     if 'inline' in plt.get_backend(): plt.close(fig)
     return fig
 
+# %% ../nbs/plotting.md #03e60d12
+def _figure_png(figure, dpi):
+    """A figure as the bytes of a PNG file; it is closed."""
+    import matplotlib.pyplot as plt
+    content = io.BytesIO()
+    figure.savefig(content, format='png', dpi=dpi)
+    plt.close(figure)
+    return content.getvalue()
+
 # %% ../nbs/plotting.md #afb5309d
 def _add_legend(fig, class_names, colors, masks):
     import matplotlib.pyplot as plt

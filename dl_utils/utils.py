@@ -7,10 +7,11 @@ Docs: https://nikitashubin.github.io/dl_utils/utils.html.md"""
 # %% auto #0
 __all__ = ['check_int', 'check_range', 'check_above', 'check_choice', 'check_ignore_index', 'env_int', 'require_parent_dir',
            'atomic_write', 'fingerprint', 'flatten_structure', 'map_structure', 'largest_difference', 'relative_error',
-           'output_difference', 'markdown_table']
+           'output_difference', 'markdown_table', 'text_table', 'html_table']
 
-# %% ../nbs/utils.md #19979930
+# %% ../nbs/utils.md #2f8e80d3
 import hashlib
+import html
 import operator
 import os
 from contextlib import contextmanager
@@ -271,3 +272,26 @@ def markdown_table(rows):
     """Make a Markdown table of rows of strings; the first row is the head."""
     head, *body = rows
     return '\n'.join(f"| {' | '.join(row)} |" for row in [head, ['---'] * len(head), *body])
+
+# %% ../nbs/utils.md #1a6ff264
+def text_table(rows):
+    """Align rows of strings in columns; the first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for name, *cells in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
+        lines.append('  '.join([name.ljust(widths[0]), *numbers]).rstrip())
+    return '\n'.join(lines)
+
+def html_table(rows, align='right'):
+    """Make an HTML table of rows of strings; the first row is the head, and `align` is for all
+    columns but the first."""
+    head, *body = rows
+    lines = [_html_row(head, 'th', align), *(_html_row(row, 'td', align) for row in body)]
+    return f"<table>{''.join(lines)}</table>"
+
+def _html_row(texts, tag, align):
+    name, *cells = map(html.escape, texts)
+    first = f'<{tag} style="text-align: left">{name}</{tag}>'
+    others = (f'<{tag} style="text-align: {align}">{cell}</{tag}>' for cell in cells)
+    return f"<tr>{first}{''.join(others)}</tr>"

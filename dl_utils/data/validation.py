@@ -7,8 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/data/validation.html.md"""
 # %% auto #0
 __all__ = ['PairInfo', 'ImageInfo', 'inspect_pairs', 'count_classes', 'Problems', 'check']
 
-# %% ../../nbs/data/validation.md #dc2cd6ab
-import html
+# %% ../../nbs/data/validation.md #4a9a8b55
 import json
 import os
 import re
@@ -28,7 +27,7 @@ from .images import read_file_palette
 from .masks import _describe_invalid_values, _interpret_mask_values, _mask_format
 from .masks import _MaskFormat, read_palette
 from .pairs import find_pairs, pair_files, raise_first
-from ..utils import atomic_write, check_int, fingerprint
+from ..utils import atomic_write, check_int, fingerprint, html_table
 
 # %% ../../nbs/data/validation.md #0fe7ff29
 PairInfo = namedtuple(
@@ -300,7 +299,7 @@ def count_classes(path, ignore_index=None, pattern=None):
     infos = inspect_pairs(pairs, format, _ImageFormat(channels=(0,)))  # whatever the images are
     return _interpret_mask_values(_mask_values(infos, ignore_index))[0]
 
-# %% ../../nbs/data/validation.md #158352d1
+# %% ../../nbs/data/validation.md #5c4f9a84
 class Problems(list):
     """A list of `DataProblem`, which notebooks show as a table."""
     columns = 'kind', 'file', 'what', 'remedy'
@@ -319,12 +318,7 @@ class Problems(list):
 
     def _repr_html_(self):
         if not self: return 'no problems'
-        rows = ''.join(_html_row(row, 'td') for row in self.rows())
-        return f"<table>{_html_row(self.columns, 'th')}{rows}</table>"
-
-def _html_row(texts, tag):
-    opening = f'<{tag} style="text-align: left">'
-    return '<tr>' + ''.join(f'{opening}{html.escape(text)}</{tag}>' for text in texts) + '</tr>'
+        return html_table([self.columns, *self.rows()], align='left')
 
 # %% ../../nbs/data/validation.md #f10dea8d
 @dataclass

@@ -416,7 +416,7 @@ def _palette(n_classes, colors):
     rgb = (_class_colors(n_classes, colors) * 255).round().astype('uint8')
     return np.pad(rgb, [(0, 256 - len(rgb)), (0, 0)]).tobytes()
 
-# %% ../../nbs/inference/predict.md #7c4a23a0
+# %% ../../nbs/inference/predict.md #a349b4e3
 def predict_folder(
     model,
     inp,
@@ -462,7 +462,8 @@ def predict_folder(
     predict = partial(predict_image, predictor, output=output, progress=False, **options)
     problems, writing = Problems(), deque()
     with ThreadPoolExecutor(2) as pool:
-        reading = _read_ahead(pool, wanted, predictor.channels)
+        read = partial(read_image, channels=predictor.channels)
+        reading = _read_ahead(pool, wanted, read)
         bar_options = dict(unit='image', disable=not progress)
         for file, image in tqdm(reading, 'predicting', len(wanted), **bar_options):
             try:
@@ -474,11 +475,11 @@ def predict_folder(
         for future in writing: future.result()
     return problems
 
-def _read_ahead(pool, files, channels):
-    "Files, and futures of their pixels, of which the next two are read already"
+def _read_ahead(pool, files, read):
+    "Files, and futures of what is in them, of which the next two are read already"
     ahead = deque()
     for file in files:
-        ahead.append((file, pool.submit(read_image, file, channels)))
+        ahead.append((file, pool.submit(read, file)))
         if len(ahead) > 2: yield ahead.popleft()
     yield from ahead
 

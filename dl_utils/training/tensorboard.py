@@ -7,9 +7,8 @@ Docs: https://nikitashubin.github.io/dl_utils/training/tensorboard.html.md"""
 # %% auto #0
 __all__ = ['TensorBoardContext']
 
-# %% ../../nbs/training/tensorboard.md #723201f8
+# %% ../../nbs/training/tensorboard.md #90a0314e
 import errno
-import io
 import os
 import re
 import shlex
@@ -22,7 +21,7 @@ import weakref
 from pathlib import Path
 
 from ..utils import check_int
-from ..plotting import show_masks
+from ..plotting import _figure_png, show_masks
 from ..keras_module import import_optional, keras
 from .history import in_notebook
 
@@ -144,7 +143,7 @@ def _stop_server(process, output):
         process.wait()
     output.close()
 
-# %% ../../nbs/training/tensorboard.md #479644c4
+# %% ../../nbs/training/tensorboard.md #00563fc6
 class _PredictionImages(keras.callbacks.Callback):
     """Write images with their masks and the model's predictions, for TensorBoard's page of images.
 
@@ -163,15 +162,12 @@ class _PredictionImages(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch % self.every: return
-        import matplotlib.pyplot as plt
-        tf, content = import_optional('tensorflow', 'TensorBoard'), io.BytesIO()
+        tf = import_optional('tensorflow', 'TensorBoard')
         predictions = self.model.predict(self.images, verbose=0)
         figure = show_masks(self.images, self.class_names, **self.masks, prediction=predictions)
-        figure.savefig(content, format='png', dpi=80)
-        plt.close(figure)
         if self.writer is None:
             self.writer = tf.summary.create_file_writer(str(self.log_dir / 'predictions'))
-        image = tf.io.decode_png(content.getvalue())[None, ..., :3]
+        image = tf.io.decode_png(_figure_png(figure, dpi=80))[None, ..., :3]
         with self.writer.as_default(): tf.summary.image('predictions', image, step=epoch)
         self.writer.flush()
 
