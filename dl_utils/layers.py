@@ -153,16 +153,28 @@ class ReverseChannels(keras.layers.Layer):
     def call(self, x): return ops.flip(x, axis=-1)
     def compute_output_shape(self, shape): return shape
 
-# %% ../nbs/layers.md #f2ef8ebe
+# %% ../nbs/layers.md #1271d456
 @register
 class ArgMax(keras.layers.Layer):
-    """The class of each pixel: the channel of the largest logit; of a single channel, whether its
-    logit is positive.
+    """The class of each pixel: the channel of the largest logit; of a single channel, whether it is
+    above a threshold.
+
+    Args:
+        threshold: of a single channel: 0 for logits, 0.5 or so for probabilities.
 
     `(batch, height, width, classes)` becomes int32 `(batch, height, width)`.
+
+    Example:
+        >>> classes = ArgMax()(model.output)
     """
+    def __init__(self, threshold=0., **kwargs):
+        super().__init__(**kwargs)
+        self.threshold = threshold
+
+    def get_config(self): return super().get_config() | dict(threshold=self.threshold)
+
     def call(self, x):
-        if x.shape[-1] == 1: return ops.cast(x[..., 0] > 0, 'int32')
+        if x.shape[-1] == 1: return ops.cast(x[..., 0] > self.threshold, 'int32')
         # Keras 3's argmax distinguishes -0.0 by its bits, which TFLite can't
         return ops.cast(ops.top_k(x, k=1)[1][..., 0], 'int32')
 

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/inference/predict.html.md"""
 # %% auto #0
 __all__ = ['predict_image', 'predict_folder', 'clean_mask']
 
-# %% ../../nbs/inference/predict.md #ea1acc95
+# %% ../../nbs/inference/predict.md #d0324d64
 import itertools
 import math
 from collections import deque
@@ -28,10 +28,11 @@ from ..data.augmentation import _write_float
 from ..data.images import _image_format, _range_of, _scale_values, DataProblem, read_image
 from ..data.pairs import list_images
 from ..data.validation import Problems
+from ..export.metadata import read_metadata
 from ..export.onnx import load_onnx
 from ..export.tflite import load_tflite
 
-# %% ../../nbs/inference/predict.md #bba9826c
+# %% ../../nbs/inference/predict.md #4c531c75
 class _Predictor:
     """What predicts a batch; `n_classes` is known after the first one.
 
@@ -39,13 +40,17 @@ class _Predictor:
         function: from a float32 batch, `(n, height, width, channels)`, to `(n, height, width,
             classes)`.
         shape: `(height, width, channels)` of its images; None where any is taken.
+        metadata: of its file, as `read_metadata` gives them.
     """
-    def __init__(self, function, shape=(None, None, None)):
-        self.function, self.n_classes = function, None
+    def __init__(self, function, shape=(None, None, None), metadata=None):
+        self.function, self.n_classes, self.gives_classes = function, None, False
         self.height, self.width, self.channels = shape
+        self.metadata = metadata or {}
 
     def __call__(self, batch):
-        output = np.asarray(self.function(batch), 'float32')
+        output = np.asarray(self.function(batch))
+        if output.dtype.kind in 'iu': output = self._one_hot(output)
+        output = output.astype('float32', copy=False)
         if output.ndim == 3: output = output[..., None]
         self.n_classes = output.shape[-1]
         if output.shape[:3] == batch.shape[:3]: return output
@@ -54,24 +59,37 @@ class _Predictor:
             ' height, width, classes), of the same n, height and width, is expected'
         )
 
-# %% ../../nbs/inference/predict.md #6f9c3952
+    def _one_hot(self, classes):
+        "Channels of a model that gives classes, `(n, height, width)`"
+        self.gives_classes = True
+        if classes.ndim == 4: classes = classes[..., 0]
+        names = self.metadata.get('class_names', [])
+        n = max(2, len(names))
+        if classes.max() < n: return classes[..., None] == np.arange(n)
+        raise ValueError(
+            f'the model gives classes up to {classes.max()}, and its file names {len(names)};'
+            ' write_metadata(path, class_names=[...]) tells how many there are'
+        )
+
+# %% ../../nbs/inference/predict.md #a6ef4170
 _LOADERS = {'.tflite': load_tflite, '.onnx': load_onnx}
 
 def _load(path):
     suffix = Path(path).suffix.lower()
     if not Path(path).exists():
         raise FileNotFoundError(f'model={str(path)!r}: there is no such file')
+    if suffix not in (*_LOADERS, '.keras', '.h5'):
+        raise ValueError(
+            f'model={str(path)!r}: a Keras model, a function, or a file .keras, .h5, .tflite or'
+            ' .onnx is expected'
+        )
+    metadata = {} if suffix == '.h5' else read_metadata(path)
     if suffix in _LOADERS:
         function = _LOADERS[suffix](path)
-        return _Predictor(function, function.input_shape)
-    if suffix in ('.keras', '.h5'):
-        return _make_predictor(keras.models.load_model(path, compile=False))
-    raise ValueError(
-        f'model={str(path)!r}: a Keras model, a function, or a file .keras, .h5, .tflite or .onnx'
-        ' is expected'
-    )
+        return _Predictor(function, function.input_shape, metadata)
+    return _make_predictor(keras.models.load_model(path, compile=False), metadata)
 
-def _make_predictor(model):
+def _make_predictor(model, metadata=None):
     "A `_Predictor` of a model, of a path, or of a function"
     if isinstance(model, _Predictor): return model
     if isinstance(model, (str, Path)): return _load(model)
@@ -84,7 +102,7 @@ def _make_predictor(model):
             f'model {model.name!r} has {len(inputs)} inputs and {len(outputs)} outputs; one of each'
             ' is expected, so pass keras.Model(model.input, model.output[0]) or a function'
         )
-    return _Predictor(model.predict_on_batch, tuple(inputs[0].shape)[1:])
+    return _Predictor(model.predict_on_batch, tuple(inputs[0].shape)[1:], metadata)
 
 # %% ../../nbs/inference/predict.md #11f1540b
 class _Image:
@@ -224,18 +242,24 @@ def _check_tta(tta):
     views = dict.fromkeys(view for name in names or ['horizontal'] for view in _VIEWS[name])
     return (list(views) if names else [(0, False)]), list(dict.fromkeys([1, *scales]))
 
-# %% ../../nbs/inference/predict.md #7f65f4e0
+# %% ../../nbs/inference/predict.md #c3e2e93e
 def _resized(batch, height, width):
     if batch.shape[1:3] == (height, width): return batch
-    images = [cv2.resize(image, (width, height)) for image in batch]
+    shrinks = height < batch.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    images = [cv2.resize(image, (width, height), interpolation=interpolation) for image in batch]
     return np.stack(images).reshape(len(batch), height, width, -1)
+
+def _scaled_size(height, width, scale):
+    "The nearest multiples of 8"
+    return [max(8, round(side * scale / 8) * 8) for side in (height, width)]
 
 def _predict_views(predict, views, scales, batch):
     "The mean of the predictions of a batch in all views"
     height, width = batch.shape[1:3]
     outputs = []
     for scale, (turns, mirrored) in itertools.product(scales, views):
-        size = [max(8, round(side * scale / 8) * 8) for side in (height, width)]
+        size = _scaled_size(height, width, scale)
         view = np.rot90(_resized(batch, *size) if scale != 1 else batch, turns, (1, 2))
         if mirrored: view = view[:, :, ::-1]
         output = predict(np.ascontiguousarray(view))
@@ -244,7 +268,15 @@ def _predict_views(predict, views, scales, batch):
         outputs.append(_resized(output, height, width))
     return np.mean(outputs, axis=0)
 
-# %% ../../nbs/inference/predict.md #0609a5c7
+# %% ../../nbs/inference/predict.md #24d805c0
+def _predict_scaled(predictor, scale, batch):
+    "Predict a batch in another size; the result has the size of the batch"
+    height, width = batch.shape[1:3]
+    size = (predictor.height, predictor.width) if predictor.height else None
+    output = predictor(_resized(batch, *(size or _scaled_size(height, width, scale))))
+    return _resized(output, height, width)
+
+# %% ../../nbs/inference/predict.md #f52d6945
 _OUTPUTS = 'probabilities', 'classes', 'mask'
 
 def _as_output(probabilities, output, threshold):
@@ -261,19 +293,20 @@ def _as_output(probabilities, output, threshold):
     mask = (probabilities[..., 0] > threshold).astype('uint8')
     return mask * np.uint8(255) if output == 'mask' else mask
 
-def _tile_size(tile, predictor, image):
-    "Height and width of a window; those of the image if there are none"
-    if tile is None and predictor.height: return predictor.height, predictor.width
-    if tile is None: return image.height, image.width
+def _tile_size(tile, predictor, image, scale):
+    "Height and width of a window in the image; those of the image if there are none"
+    fixed = None
+    if predictor.height:
+        fixed = tuple(round(side / scale) for side in (predictor.height, predictor.width))
+    if tile is None: return fixed or (image.height, image.width)
     height, width = (tile, tile) if np.ndim(tile) == 0 else tile
     height, width = (check_int('tile', side, 1, 'pixels of a window') for side in (height, width))
-    if predictor.height not in (None, height) or predictor.width not in (None, width):
-        raise ValueError(
-            f'tile={tile!r}: the model takes {predictor.height}×{predictor.width}; leave it out'
-        )
-    return height, width
+    if fixed in (None, (height, width)): return height, width
+    raise ValueError(
+        f'tile={tile!r}: the model takes {predictor.height}×{predictor.width}; leave it out'
+    )
 
-# %% ../../nbs/inference/predict.md #f8d58288
+# %% ../../nbs/inference/predict.md #9a5155fd
 def predict_image(
     model,
     image,
@@ -283,8 +316,9 @@ def predict_image(
     blend='gaussian',
     tta=None,
     output='probabilities',
-    threshold=.5,
+    threshold=None,
     value_range=None,
+    scale=None,
     margin=0,
     progress=None,
 ):
@@ -305,8 +339,11 @@ def predict_image(
             list of these; None for none.
         output: 'probabilities'; 'classes', the number of the likeliest class (0 and 1 if there is
             one output channel); or 'mask', the same with 0 and 255 for one channel.
-        threshold: above it a pixel is foreground, where the model has one output channel.
-        value_range: as in `SegDataLoader`.
+        threshold: above it a pixel is foreground, where the model has one output channel; None
+            takes that of the file's [metadata](../export/metadata.md), or 0.5.
+        value_range: as in `SegDataLoader`; None takes that of the metadata.
+        scale: resize windows by this factor before the model gets them; None takes that of the
+            metadata, or 1.
         margin: pixels at the border of a window that get no weight.
         progress: True shows a progress bar; None from 64 windows on.
 
@@ -328,11 +365,17 @@ def predict_image(
     check_int('batch_size', batch_size)
     views, scales = _check_tta(tta)
     predictor = _make_predictor(model)
+    known = dict(threshold=.5, scale=1) | predictor.metadata
+    if threshold is None: threshold = known['threshold']
+    check_range('threshold', threshold, 0, 1)
+    scale = check_range('scale', known['scale'] if scale is None else scale, .01, 10)
+    if value_range is None: value_range = known.get('value_range')
     image = _Image(image, predictor.channels, value_range)
-    tile = _tile_size(tile, predictor, image)
+    tile = _tile_size(tile, predictor, image, scale)
     _check_margin(margin, tile, overlap)
     _check_views(tta, views, scales, predictor)
-    predict = partial(_predict_views, predictor, views, scales) if tta is not None else predictor
+    predict = predictor if scale == 1 else partial(_predict_scaled, predictor, scale)
+    if tta is not None: predict = partial(_predict_views, predict, views, scales)
     n_windows = math.prod(
         len(_window_starts(*sides, overlap)) for sides in zip((image.height, image.width), tile)
     )
@@ -416,7 +459,7 @@ def _palette(n_classes, colors):
     rgb = (_class_colors(n_classes, colors) * 255).round().astype('uint8')
     return np.pad(rgb, [(0, 256 - len(rgb)), (0, 0)]).tobytes()
 
-# %% ../../nbs/inference/predict.md #a349b4e3
+# %% ../../nbs/inference/predict.md #1e4ff541
 def predict_folder(
     model,
     inp,
@@ -437,10 +480,11 @@ def predict_folder(
             channel; 'classes' the same with 0 and 1; 'probabilities' float32 as `.npy`. A GeoTIFF
             becomes a GeoTIFF in the same place.
         overwrite: False skips images whose output is there, so you can go on after an interruption.
-        colors: RGB rows for the classes, as in `show_masks`.
+        colors: RGB rows for the classes, as in `show_masks`; None takes those of the file's
+            metadata.
         progress: show a progress bar.
         **options: of `predict_image`: tile, overlap, batch_size, blend, tta, threshold,
-            value_range, margin.
+            value_range, scale, margin.
 
     Returns:
         `Problems`, a list with a `DataProblem` for each image that was not predicted; all others
@@ -458,6 +502,7 @@ def predict_folder(
     check_choice('output', output, _OUTPUTS)
     predictor, files = _make_predictor(model), list_images(inp)
     targets = _output_files(files, inp, out, output)
+    if colors is None: colors = predictor.metadata.get('colors')
     wanted = [file for file in files if overwrite or not targets[file].exists()]
     predict = partial(predict_image, predictor, output=output, progress=False, **options)
     problems, writing = Problems(), deque()

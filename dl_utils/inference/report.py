@@ -361,7 +361,7 @@ def _image_names(loader):
     root = Path(os.path.commonpath([file.parent for file in files]))
     return [file.relative_to(root).as_posix() for file in files]
 
-# %% ../../nbs/inference/report.md #4eefb200
+# %% ../../nbs/inference/report.md #a50358c8
 class _MaskFolder:
     """Predictions that lie in a folder, as `predict_folder` writes them.
 
@@ -369,7 +369,7 @@ class _MaskFolder:
         folder: masks of indices, or of 0 and 255; or probabilities, `.npy`.
     """
     def __init__(self, folder):
-        root, self.folder = Path(folder), folder
+        root, self.folder, self.metadata = Path(folder), folder, {}
         self.files = {f.relative_to(root).with_suffix('').as_posix(): f for f in list_images(root)}
 
     def __call__(self, name, n_classes):
@@ -460,33 +460,47 @@ class _Scorer:
         curves = np.stack([np.clip(self.fscore.thresholds, 0, 1), precision, recall, f1])
         return curves[:, ::self.fscore.SPLIT], best
 
-# %% ../../nbs/inference/report.md #f113dc6e
-def _open_dataset(predict, data, **options):
-    "A loader of whole images, one by one"
-    if isinstance(data, SegDataLoader):
-        given = [f'{name}={value!r}' for name, value in options.items() if value is not None]
-        if given: raise ValueError(f'{", ".join(given)}: give that to your SegDataLoader')
-        return data
-    if isinstance(predict, _MaskFolder): n_classes = count_classes(data, options['ignore_index'])
-    else: n_classes = predict(find_pairs(data)[0][0]).shape[-1]
-    num_classes = n_classes if n_classes > 1 else None
-    return SegDataLoader(data, num_classes, batch_size=1, workers=0, **options)
-
+# %% ../../nbs/inference/report.md #f4fc6966
 def _open_predictions(model, options):
-    "A `_MaskFolder`, or a function that predicts an image"
-    if isinstance(model, (str, Path)) and Path(model).is_dir():
-        if options: raise ValueError(f'{", ".join(options)}: masks in a folder are as they are')
-        return _MaskFolder(model)
-    return partial(predict_image, _make_predictor(model), progress=False, **options)
+    "A `_MaskFolder` or a `_Predictor`"
+    is_folder = isinstance(model, (str, Path)) and Path(model).is_dir()
+    if is_folder and options:
+        raise ValueError(f'{", ".join(options)}: masks in a folder are as they are')
+    return _MaskFolder(model) if is_folder else _make_predictor(model)
 
-# %% ../../nbs/inference/report.md #505dacf5
+def _open_dataset(predictor, data, settings, options):
+    "A loader of whole images, one by one"
+    given = {name: value for name, value in settings.items() if value is not None}
+    if isinstance(data, SegDataLoader):
+        if not given: return data
+        names = ', '.join(f'{name}={value!r}' for name, value in given.items())
+        raise ValueError(f'{names}: give that to your SegDataLoader')
+    if isinstance(predictor, _MaskFolder):
+        n_classes = count_classes(data, settings['ignore_index'])
+    else:
+        first = find_pairs(data)[0][0]
+        predict_image(predictor, first, value_range=settings['value_range'], **options)
+        n_classes = predictor.n_classes
+    known = {key: predictor.metadata.get(key) for key in ('class_names', 'value_range', 'channels')}
+    num_classes = n_classes if n_classes and n_classes > 1 else None
+    return SegDataLoader(data, num_classes, batch_size=1, workers=0, **known | given)
+
+# %% ../../nbs/inference/report.md #75190c39
+def _predict_sample(predictor, image, has_transforms, options):
+    "Probabilities, or classes if the model gives classes"
+    options = dict(progress=False, value_range=(0, 1)) | options
+    if has_transforms: options = dict(scale=1) | options
+    output = predict_image(predictor, image, **options)
+    return output.argmax(-1) if predictor.gives_classes else output
+
+# %% ../../nbs/inference/report.md #ed32a2ec
 def report(
     model,
     data,
     ignore_index=None,
     class_names=None,
     value_range=None,
-    threshold=.5,
+    threshold=None,
     boundaries=True,
     worst=6,
     progress=True,
@@ -499,8 +513,10 @@ def report(
             folder of masks or probabilities as `predict_folder` writes them.
         data: a `SegDataLoader`, whose transforms are applied; or a folder with `inp` and `out`,
             whose images are taken whole.
-        ignore_index, class_names, value_range: as in `SegDataLoader`, where `data` is a folder.
-        threshold: above it a pixel is foreground, where the model has one output channel.
+        ignore_index, class_names, value_range: as in `SegDataLoader`, where `data` is a folder;
+            None takes those of the file's [metadata](../export/metadata.md).
+        threshold: above it a pixel is foreground, where the model has one output channel; None
+            takes that of the metadata, or 0.5.
         boundaries: compute the F-measures of outlines and HD95, which takes most of the time.
         worst: how many images with the lowest IoU to keep.
         progress: show a progress bar.
@@ -516,11 +532,12 @@ def report(
     Example:
         >>> report('model.keras', 'street/val', ignore_index=11).save('report.html')
     """
-    check_range('threshold', threshold, 0, 1)
     check_int('worst', worst, 0)
-    predict = _open_predictions(model, options)
+    predictor = _open_predictions(model, options)
+    if threshold is None: threshold = predictor.metadata.get('threshold', .5)
+    check_range('threshold', threshold, 0, 1)
     settings = dict(ignore_index=ignore_index, class_names=class_names, value_range=value_range)
-    loader = _open_dataset(predict, data, **settings)
+    loader = _open_dataset(predictor, data, settings, options)
     n_classes = loader.num_classes or 1
     names = _image_names(loader)
     scorer = _Scorer(n_classes, threshold, boundaries, worst)
@@ -529,8 +546,8 @@ def report(
         bar_options = dict(unit='image', leave=False, disable=not progress)
         for index, sample in tqdm(samples, 'scoring', len(names), **bar_options):
             image, truth, is_labelled = sample.result()
-            is_folder = isinstance(predict, _MaskFolder)
-            predicted = predict(names[index], n_classes) if is_folder else predict(image)
+            if isinstance(predictor, _MaskFolder): predicted = predictor(names[index], n_classes)
+            else: predicted = _predict_sample(predictor, image, bool(loader.transforms), options)
             _check_prediction(names[index], predicted, truth, n_classes)
             scorer.add(names[index], image, truth, is_labelled, predicted)
     thresholds, best = scorer.thresholds()
