@@ -1,10 +1,10 @@
 # make demo       train a first model, on shapes that it draws (about 3 minutes on 2 CPU cores); look into demo/
 # make demo DATA=folder IGNORE=255 NUM_CLASSES=4 BACKBONE=ResNet50 EPOCHS=20
-#                 the same on a folder with {train,val}/{inp,out}/; only DATA is needed:
-#                   IGNORE       value of pixels without a label       (all have one)
+#                 the same on a folder with {train,val}/{inp,out}/, or {inp,out}/; only DATA is needed:
+#                   IGNORE       value of pixels without a label       (found from the masks)
 #                   NUM_CLASSES  1 is one foreground class             (found from the masks)
-#                   BACKBONE     a model of Keras Applications       (MobileNetV2)
-#                   EPOCHS       how long to train                     (about 600 steps, 10 to 60 epochs)
+#                   BACKBONE     a model of Keras Applications         (chosen)
+#                   EPOCHS       how long to train                     (chosen)
 # make quick NB=training/warmup   one notebook, with nothing set; without NB, what your change touches
 # make test       every notebook and every test (about 20 minutes)
 # make test-all   the same with whole trainings, the slow cells, all names of Keras, and the benchmarks (hours)
@@ -23,7 +23,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SOURCES := $(shell find nbs -name '*.md' -not -path '*/.*')
 
-export DATA IGNORE NUM_CLASSES BACKBONE EPOCHS
 export TAG REMOTE
 
 .PHONY: demo quick test test-all docs readme-image colab test-colab bench build clean dist publish-colab
@@ -32,7 +31,9 @@ export TAG REMOTE
 build: dl_utils/_modidx.py README.md
 
 demo: build
-	@$(RUN) tools/notebooks.py demo
+	@$(RUN) -m dl_utils train $(if $(DATA),"$(DATA)") --out demo --restart $(if $(IGNORE),--ignore-index=$(IGNORE)) \
+		$(if $(NUM_CLASSES),--num-classes $(NUM_CLASSES)) $(if $(BACKBONE),--backbone $(BACKBONE)) \
+		$(if $(EPOCHS),--epochs $(EPOCHS))
 
 quick: build
 	@$(RUN) tools/notebooks.py quick $(NB)

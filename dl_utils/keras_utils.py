@@ -14,11 +14,11 @@ __all__ = ['keras', 'ops', 'SegDataLoader', 'check', 'read_image', 'read_palette
            'LossSum', 'MaxFscore', 'FBetaScore', 'MeanIoU', 'ClassIoU', 'Warmup', 'AutoFinetune',
            'EndToEndEarlyStopping', 'recompile_model', 'TrainingMode', 'KerasHistory', 'PlotHistory', 'TestSetCallback',
            'ResumableRun', 'CarefulStopping', 'DoOnKill', 'soft_exit', 'TensorBoardContext', 'Distiller',
-           'TeacherCache', 'predict_image', 'predict_folder', 'clean_mask', 'report', 'ReportCallback', 'fix_size',
-           'with_classes', 'read_metadata', 'write_metadata', 'save_onnx', 'load_onnx', 'to_tflite', 'save_tflite',
-           'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
+           'TeacherCache', 'predict_image', 'predict_folder', 'clean_mask', 'report', 'ReportCallback', 'plan', 'train',
+           'fix_size', 'with_classes', 'read_metadata', 'write_metadata', 'save_onnx', 'load_onnx', 'to_tflite',
+           'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite', 'tflite_latency']
 
-# %% ../nbs/keras_utils.md #a151c504
+# %% ../nbs/keras_utils.md #9054ee9e
 # ruff: noqa: F401  this module exports its imports
 from .keras_module import keras, ops
 from .data.loader import check, SegDataLoader
@@ -51,12 +51,14 @@ from .distillation.distiller import Distiller
 from .distillation.teachers import TeacherCache
 from .inference.predict import clean_mask, predict_folder, predict_image
 from .inference.report import report, ReportCallback
+from .commands.plan import plan
+from .commands.train import train
 from .export.metadata import read_metadata, write_metadata
 from .export.onnx import fix_size, load_onnx, save_onnx, with_classes
 from .export.tflite import evaluate_tflite, load_tflite, save_tflite, tflite_contents
 from .export.tflite import tflite_latency, to_tflite
 
-# %% ../nbs/keras_utils.md #35154bf7
+# %% ../nbs/keras_utils.md #b09f1e07
 _all_ = [
     'keras', 'ops',
     # data
@@ -79,7 +81,7 @@ _all_ = [
     # distillation
     'Distiller', 'TeacherCache',
     # prediction
-    'predict_image', 'predict_folder', 'clean_mask', 'report', 'ReportCallback',
+    'predict_image', 'predict_folder', 'clean_mask', 'report', 'ReportCallback', 'plan', 'train',
     # export
     'fix_size', 'with_classes', 'read_metadata', 'write_metadata', 'save_onnx', 'load_onnx',
     'to_tflite', 'save_tflite', 'load_tflite', 'tflite_contents', 'evaluate_tflite',

@@ -360,45 +360,6 @@ def test_execution_keeps_outputs_and_leaves_nothing(workshop):
     assert notebooks.executed(md).cells[1].outputs != done.cells[1].outputs  # run again
 
 
-def test_a_demo_replaces_the_last_one_whole_or_not_at_all(workshop, monkeypatch, capsys):
-    """What is in `demo/` comes from one run; one that fails leaves it alone and says so."""
-    workshop.write(notebooks.DEMO, """
-        # Demo
-
-        ```python
-        import os, pathlib
-        out, epochs = pathlib.Path(os.environ['DEMO_OUT']), os.environ['EPOCHS']
-        (out / 'shapes').mkdir()
-        (out / 'curves.png').write_text(epochs)
-        (out / 'scores.json').write_text('{"loss": %d}' % int(epochs))
-        ```
-        """)
-    demo, files = workshop.root / "demo", [
-        "01_segmentation.html",
-        "01_segmentation.ipynb",
-        "curves.png",
-        "scores.json",
-    ]
-    # a variable of the notebook, not of `make demo`
-    monkeypatch.setenv("DEMO_OUT", str(workshop.root / "mine"))
-    for epochs in "1", "2":
-        monkeypatch.setenv("EPOCHS", epochs)
-        notebooks.demo()
-        assert (
-            sorted(p.name for p in demo.iterdir()) == files
-            and (demo / "curves.png").read_text() == epochs
-        )
-        assert f"loss {epochs}.000" in capsys.readouterr().out
-    before = {p.name: p.read_bytes() for p in demo.iterdir()}
-    monkeypatch.setenv("EPOCHS", "three")
-    with pytest.raises(
-        SystemExit, match="(?s)invalid literal.*_build/failed/default.*demo/ is left as it was"
-    ):
-        notebooks.demo()
-    assert {p.name: p.read_bytes() for p in demo.iterdir()} == before
-    assert not (workshop.root / "mine").exists() and not list(notebooks.BUILD.glob("demo-*"))
-
-
 def test_settings_and_pyproject_tell_the_same():
     publish, urls = notebooks.PUBLISH, PROJECT["project"]["urls"]
     assert urls["Repository"] == f"https://github.com/{publish['user']}/{publish['repo']}"
@@ -514,6 +475,7 @@ IMPORT_ORDER = [
     ["data", "graph", "losses"],
     ["models", "training", "distillation", "export"],
     ["compression", "inference"],
+    ["commands"],
     ["keras_utils", "tfmot_utils"],
 ]
 
@@ -537,15 +499,12 @@ def test_imports_run_one_way():
 
 
 def test_what_make_demo_takes_is_told_everywhere():
-    makefile, tutorial = (ROOT / "Makefile").read_text(), notebooks.by_name(
-        notebooks.DEMO
-    ).read_text()
-    assert re.search(r"^export (.*)", makefile, re.M)[1].split() == list(notebooks.PARAMETERS)
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = makefile.split("\ndemo: build\n")[1].split("\n\n")[0]
+    names = re.findall(r"\$\(if \$\(([A-Z_]+)\)", recipe)
     example = re.search(r"make demo( [A-Z_]+=\S+){5}", makefile)[0]
-    assert re.findall(r"([A-Z_]+)=", example) == list(notebooks.PARAMETERS)
-    assert example in (ROOT / "README.md").read_text() and example in tutorial
-    assert re.findall(r"^\| `([A-Z_]+)` \|", tutorial, re.M) == list(notebooks.PARAMETERS)
-    assert all(f"'{name}'" in tutorial for name in notebooks.PARAMETERS)
+    assert names == re.findall(r"([A-Z_]+)=", example)
+    assert example in (ROOT / "README.md").read_text()
 
 
 def test_every_link_between_notebooks_leads_somewhere():
@@ -866,7 +825,7 @@ def test_names_at_the_doors_are_checked_in_their_notebook():
 MET_BY_USERS = {
     "Call", "Compression", "FixedRangeQuantizer", "KernelQuantizer",
     "RangeQuantizer", "Report", "SkippedSamples", "SparsityReport", "TFLiteContents",
-    "TrainingStopped", "UnsupportedLayerError", "env_int", "inspect_pairs", "prune_applications",
+    "TrainingStopped", "UnsupportedLayerError", "inspect_pairs", "main", "prune_applications",
 }
 
 

@@ -47,7 +47,11 @@ API = {
         "Pruning, clustering, quantization, and the search over recipes.",
         ["compression", "graph/convert"],
     ),
-    "inference": ("Prediction", "Masks for images, scenes and folders.", ["inference"]),
+    "inference": (
+        "Prediction",
+        "Training by a plan, masks for images, scenes and folders, reports.",
+        ["inference", "commands"],
+    ),
     "export": ("Export", "ONNX and TensorFlow Lite files.", ["export"]),
 }
 LINE = {  # under each title

@@ -3,7 +3,6 @@
     python tools/notebooks.py build             nbs/**/*.md -> *.ipynb, dl_utils/, README.md
     python tools/notebooks.py run NAME [KERAS]  run one notebook as the tests do
     python tools/notebooks.py quick [NAME]      prove one, or what a change touches
-    python tools/notebooks.py demo              run the segmentation tutorial into demo/
     python tools/notebooks.py readme-image      make the image of README from nbs/index.md
     python tools/notebooks.py docs              process executed notebooks, render them (docs.py)
     python tools/notebooks.py colab             write executed copies for Colab (colab.py)
@@ -51,7 +50,7 @@ FLAGS = ("slow", "gpu")
 # `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there;
 # `#| full`: a cell that makes sense behind the whole training only: docs, demo, `make test-all`
 
-DEMO = "tutorials/01_segmentation"
+FIRST_TUTORIAL = "tutorials/01_segmentation"
 
 
 # --- Markdown to notebooks ---------------------------------------------------------------------
@@ -208,7 +207,8 @@ def readme():
             # cells in a row are one block, to be copied as one
             if parts[-1].startswith("```python"): body = parts.pop()[10:-4] + f"\n\n{body}"
             parts.append(f"```python\n{body}\n```")
-    parts.insert(1, f"[Documentation]({SITE}) · [Open in Colab]({colab_url(by_name(DEMO))})")
+    colab = colab_url(by_name(FIRST_TUTORIAL))
+    parts.insert(1, f"[Documentation]({SITE}) · [Open in Colab]({colab})")
     text = (
         "<!-- Made from nbs/index.md by `make`; edit that file. -->\n\n" + "\n\n".join(parts) + "\n"
     )
@@ -285,16 +285,12 @@ def cell_lines(md, nb):
     return lines
 
 
-# what `make demo` passes to the tutorial
-PARAMETERS = "DATA", "IGNORE", "NUM_CLASSES", "BACKBONE", "EPOCHS"
-
-
 def clean_env(tmp, flavour=DEFAULT, **extra):
     """The environment of a kernel: this flavour, this project's package, files in `tmp`
     (matplotlib's font cache, which
     takes long to make, is shared), and nothing that happens to be set in the user's shell."""
     unwanted = {"KERAS_MODULE", "KERAS_BACKEND", "TF_USE_LEGACY_KERAS", "IN_TEST"}
-    unwanted |= {"JPY_PARENT_PID", *PARAMETERS}  # that of a notebook which has started all this
+    unwanted |= {"JPY_PARENT_PID"}  # that of a notebook which has started all this
     env = {k: v for k, v in os.environ.items() if k not in unwanted}
     if flavour != DEFAULT: env["KERAS_MODULE"] = flavour
     settings = dict(
@@ -552,38 +548,6 @@ def html(nb, path):
     path.write_text(exporter.from_notebook_node(nb)[0], encoding="utf-8")
 
 
-def demo():
-    """The tutorial, run into a folder of its own; only what a whole run has made replaces what is
-    in `demo/`."""
-    import nbformat
-    given = {k: os.environ[k] for k in PARAMETERS if os.environ.get(k)}
-    BUILD.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="demo-", dir=BUILD) as made:
-        made = Path(made)
-        try:
-            done = execute(by_name(DEMO), cwd=ROOT, echo=True, env=given | {"DEMO_OUT": str(made)},
-                           out=made / f"{Path(DEMO).name}.ipynb")
-        except CellFailed as error:  # mostly the data are to blame, not the notebook: no traceback
-            kept = result_path("failed", by_name(DEMO), DEFAULT).relative_to(ROOT)
-            sys.exit(
-                f"\n{error.reason}\n\n(make demo sets ignore_index by IGNORE=…, num_classes by"
-                f" NUM_CLASSES=…, where 1 stands for None. The notebook as far as it ran: {kept}."
-                " demo/ is left as it was.)"
-            )
-        html(without_marks(nbformat.read(done, as_version=4)), made / f"{done.stem}.html")
-        scores = json.loads((made / "scores.json").read_text())
-        # no folder: the set of shapes
-        shown = [ROOT / "demo" / p.name for p in sorted(made.iterdir()) if p.is_file()]
-        shown[0].parent.mkdir(exist_ok=True)
-        for path in shown: shutil.move(made / path.name, path)
-    print("\nValidation scores: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-    print("\n".join(f"  {path.relative_to(ROOT)}" for path in shown))
-    print(
-        f"Look at demo/{Path(DEMO).name}.html first. With images of yours: make demo DATA=folder. A"
-        " smaller model: nbs/tutorials/02_compression.md"
-    )
-
-
 def without_marks(nb):
     """The notebook without the directives that only a run reads."""
     for cell in nb.cells:
@@ -763,7 +727,7 @@ def main():
     )
     parser.add_argument(
         "command",
-        choices="build run quick demo readme-image docs colab test-colab bench clean".split(),
+        choices="build run quick readme-image docs colab test-colab bench clean".split(),
     )
     parser.add_argument("args", nargs="*")
     given = parser.parse_args()

@@ -16,15 +16,15 @@ from pathlib import Path
 from ..keras_module import import_optional
 from ..utils import atomic_write, check_int, check_range
 
-# %% ../../nbs/export/metadata.md #e0ca87fd
-_KEYS = 'class_names', 'value_range', 'channels', 'scale', 'threshold', 'colors'
+# %% ../../nbs/export/metadata.md #35756c3d
+_KEYS = 'num_classes', 'class_names', 'value_range', 'channels', 'scale', 'threshold', 'colors'
 
 def _check_metadata(metadata):
     "The metadata without entries that are None"
     if unknown := sorted(set(metadata) - set(_KEYS)):
         raise ValueError(f'metadata {", ".join(unknown)}: {", ".join(_KEYS)} are expected')
     given = {key: value for key, value in metadata.items() if value is not None}
-    if 'channels' in given: check_int('channels', given['channels'])
+    for key in {'num_classes', 'channels'} & set(given): check_int(key, given[key])
     if 'scale' in given: check_range('scale', given['scale'], 1e-3, 10)
     if 'threshold' in given: check_range('threshold', given['threshold'], 0, 1)
     names = given.get('class_names', [])
@@ -75,12 +75,13 @@ def _read_onnx(path):
     model = onnx.load(path, load_external_data=False)
     return {p.key: p.value for p in model.metadata_props}.get(_ENTRY)
 
-# %% ../../nbs/export/metadata.md #45178f7d
+# %% ../../nbs/export/metadata.md #2cc1f4bf
 def write_metadata(path, **metadata):
     """Write into a model file what its numbers mean; earlier entries of other names stay.
 
     Args:
         path: a `.keras`, `.tflite` or `.onnx` file.
+        num_classes: the number of classes.
         class_names: list of strings.
         value_range: of the images, as in `SegDataLoader`.
         channels: of the images.

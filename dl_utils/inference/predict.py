@@ -32,7 +32,7 @@ from ..export.metadata import read_metadata
 from ..export.onnx import load_onnx
 from ..export.tflite import load_tflite
 
-# %% ../../nbs/inference/predict.md #4c531c75
+# %% ../../nbs/inference/predict.md #2379763c
 class _Predictor:
     """What predicts a batch; `n_classes` is known after the first one.
 
@@ -63,12 +63,11 @@ class _Predictor:
         "Channels of a model that gives classes, `(n, height, width)`"
         self.gives_classes = True
         if classes.ndim == 4: classes = classes[..., 0]
-        names = self.metadata.get('class_names', [])
-        n = max(2, len(names))
+        n = max(2, self.metadata.get('num_classes', len(self.metadata.get('class_names', []))))
         if classes.max() < n: return classes[..., None] == np.arange(n)
         raise ValueError(
-            f'the model gives classes up to {classes.max()}, and its file names {len(names)};'
-            ' write_metadata(path, class_names=[...]) tells how many there are'
+            f'the model gives class {classes.max()}, and its file does not tell how many there are;'
+            f' write_metadata(path, num_classes={classes.max() + 1}), or more, does'
         )
 
 # %% ../../nbs/inference/predict.md #a6ef4170
