@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-# %% ../nbs/commands/command_line.md #5f6e3082
+# %% ../nbs/commands/command_line.md #c5b5a5bf
 def _whole_numbers(text): return [int(number) for number in text.split(',')]
 def _names(text): return text.split(',')
 
@@ -25,10 +25,20 @@ def _add_mask_options(parser):
     parser.add_argument(
         '--class-names', type=_names, metavar='A,B', help='a name for each class'
     )
+    _add_value_range(parser)
+
+def _add_value_range(parser):
     parser.add_argument(
-        '--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
-        help='values of the images that become 0 and 1, such as 0 4095 for 12 bits',
+        '--value-range', nargs='+', metavar='LOW HIGH',
+        help="values of the images that become 0 and 1, such as 0 4095 for 12 bits; or 'image' or"
+        " 'percentile'",
     )
+
+def _value_range(args):
+    given = args.value_range
+    if given is None or len(given) == 1: return given and given[0]
+    try: return tuple(map(float, given))
+    except ValueError: raise ValueError(f'--value-range {" ".join(given)}: two numbers') from None
 
 def _add_num_classes(parser):
     parser.add_argument(
@@ -40,10 +50,11 @@ def _mask_options(args):
     "The options as the functions take them"
     ignored = args.ignore_index
     if ignored and len(ignored) == 1: ignored = ignored[0]
-    value_range = tuple(args.value_range) if args.value_range else None
-    return dict(ignore_index=ignored, class_names=args.class_names, value_range=value_range)
+    return dict(
+        ignore_index=ignored, class_names=args.class_names, value_range=_value_range(args)
+    )
 
-# %% ../nbs/commands/command_line.md #c9f4c29a
+# %% ../nbs/commands/command_line.md #69cdf3d3
 def _add_check(commands):
     parser = commands.add_parser('check', help='list everything that is wrong with a dataset')
     parser.add_argument('folder', help='with inp and out, or with train and val that hold these')
@@ -52,11 +63,16 @@ def _add_check(commands):
     parser.set_defaults(run=_check)
 
 def _check(args):
+    from dl_utils.commands.plan import _read_classes
+    from dl_utils.data.images import DataProblem
     from dl_utils.data.loader import check
+    parts, options = _parts(args.folder), _mask_options(args)
+    given = args.num_classes, options['ignore_index'], options['class_names']
+    try: num_classes, options['ignore_index'], *_ = _read_classes(parts, *given)
+    except DataProblem: num_classes = args.num_classes  # `check` lists it, with all others
     found = 0
-    for part in _parts(args.folder):
-        num_classes = None if args.num_classes == 1 else args.num_classes
-        problems = check(part, num_classes=num_classes, **_mask_options(args))
+    for part in parts:
+        problems = check(part, num_classes=num_classes, **options)
         print(f'{part}: {problems}')
         found += len(problems)
     return 1 if found else 0
@@ -66,7 +82,7 @@ def _parts(folder):
     folders = [Path(folder) / name for name in ('train', 'val', 'test')]
     return [part for part in folders if part.is_dir()] or [Path(folder)]
 
-# %% ../nbs/commands/command_line.md #3f050ceb
+# %% ../nbs/commands/command_line.md #a61f98e7
 def _add_plan(commands):
     parser = commands.add_parser('plan', help='show how train would train on a dataset, and why')
     parser.add_argument('folder', help='with {train,val}/{inp,out}, or with inp and out')
@@ -81,10 +97,13 @@ def _add_plan_options(parser):
 
 def _plan(args):
     from dl_utils.commands.plan import plan
-    given = dict(num_classes=args.num_classes, backbone=args.backbone, epochs=args.epochs)
-    return plan(args.folder, **given, **_mask_options(args))
+    return plan(args.folder, **_plan_options(args))
 
-# %% ../nbs/commands/command_line.md #3e78cf32
+def _plan_options(args):
+    given = dict(num_classes=args.num_classes, backbone=args.backbone, epochs=args.epochs)
+    return given | _mask_options(args)
+
+# %% ../nbs/commands/command_line.md #f543d117
 def _add_train(commands):
     parser = commands.add_parser(
         'train', help='train a U-Net by a plan, or resume that; prints the plan first'
@@ -99,13 +118,15 @@ def _add_train(commands):
     parser.set_defaults(run=_train)
 
 def _train(args):
-    from dl_utils.commands.train import load_plan, train
+    from dl_utils.commands.train import _plan_for, load_plan, train
     if args.folder is None: args.folder = _draw_shapes(Path(args.out) / 'shapes')
-    chosen = _plan(args)
-    earlier = None if args.restart else load_plan(args.out)
-    if earlier is not None and earlier.train_folder == chosen.train_folder:
-        chosen.weights, chosen.learning_rate = earlier.weights, earlier.learning_rate
-        print(f'{args.out} holds a run of this dataset, which goes on\n')
+    if args.restart or load_plan(args.out) is None: chosen = _plan(args)
+    else:
+        chosen = _plan_for(args.folder, args.out)
+        print(f'{args.out} holds a run on this dataset, which goes on\n')
+        for name, value in _plan_options(args).items():
+            if value is not None: setattr(chosen, name, value)
+        if chosen.num_classes == 1: chosen.num_classes = None
     print(f'{chosen}\n', flush=True)
     try: result = train(chosen, args.out, args.restart, verbose=2)
     except SystemExit: return 75  # a signal, after the checkpoint
@@ -120,7 +141,7 @@ def _draw_shapes(folder):
         make_shapes_dataset(folder / 'val', n=32, seed=1)
     return folder
 
-# %% ../nbs/commands/command_line.md #5cae6039
+# %% ../nbs/commands/command_line.md #5472538d
 def _add_tile(parser):
     parser.add_argument(
         '--tile', type=int, metavar='PIXELS',
@@ -136,8 +157,7 @@ def _add_predict(commands):
     parser.add_argument('out', help='the folder to write to')
     parser.add_argument('--output', choices=['mask', 'classes', 'probabilities'], default='mask')
     parser.add_argument('--threshold', type=float, help='of one foreground class')
-    parser.add_argument('--value-range', type=float, nargs=2, metavar=('LOW', 'HIGH'),
-                        help='as in training (default: what the file says)')
+    _add_value_range(parser)
     parser.add_argument('--overwrite', action='store_true', help='predict again what is there')
     _add_tile(parser)
     parser.set_defaults(run=_predict)
@@ -145,7 +165,7 @@ def _add_predict(commands):
 def _predict(args):
     from dl_utils.inference.predict import predict_folder
     options = dict(threshold=args.threshold, tile=args.tile, tta=args.tta)
-    if args.value_range: options['value_range'] = tuple(args.value_range)
+    options['value_range'] = _value_range(args)
     problems = predict_folder(
         args.model, args.images, args.out, args.output, args.overwrite, **options
     )

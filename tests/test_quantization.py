@@ -4,14 +4,16 @@ of custom layers."""
 import pytest
 
 
-# The smallest model of each family. Those of `make test` cover different rules: hard swish and
+# The smallest model of each family. These cover different rules: hard swish and
 # squeeze-and-excitation, normalization and swish, batch normalization before convolutions,
-# separable convolutions, grouped convolutions.
-FAMILIES = ["MobileNetV3Small", "EfficientNetB0", "ResNet50V2", "Xception", "RegNetY002"]
+# separable convolutions, grouped convolutions. `make test` takes two of them; MobileNetV3 is in
+# `test_our_models_are_quantized`, too.
+FAMILIES = ["EfficientNetB0", "ResNet50V2", "MobileNetV3Small", "Xception", "RegNetY002"]
 OTHERS = ["MobileNet", "MobileNetV2", "EfficientNetV2B0", "ResNet50", "DenseNet121", "VGG16",
           "InceptionV3", "InceptionResNetV2", "ConvNeXtTiny", "RegNetX002", "ResNetRS50"]
-CASES = [(name, "fewer") for name in FAMILIES]
-WHOLE = [(name, "all") for name in FAMILIES + OTHERS] + [("NASNetMobile", "fewer")]
+CASES = [(name, "fewer") for name in FAMILIES[:2]]
+WHOLE = [(name, "fewer") for name in [*FAMILIES[2:], "NASNetMobile"]]
+WHOLE += [(name, "all") for name in FAMILIES + OTHERS]
 
 
 @pytest.mark.parametrize(

@@ -146,12 +146,11 @@ def test_folders_and_loaders_agree(tmp_path):
     root = draw(tmp_path / "data", subfolder="north")
     loader = SegDataLoader(root, 3)
     by_loader, by_folder = quiet(guess, loader), quiet(guess, root)
-    assert by_loader.names == ["0.png", "1.png", "2.png", "3.png", "4.png"]
+    assert by_loader.names == [f"north/{i}.png" for i in range(5)]
     for output in "mask", "probabilities":
         out = tmp_path / output
         assert not predict_folder(guess, root / "inp", out, output, progress=False)
-        written = out / "north"
-        of_files = quiet(written, loader)
+        of_files = quiet(out, loader)
         assert (of_files.confusions == by_loader.confusions).all()
         assert (of_files.calibration is None) == (output == "mask")
     assert (by_folder.confusions == by_loader.confusions).all()
@@ -246,3 +245,52 @@ def test_predictions_that_do_not_fit(tmp_path):
         quiet(tmp_path / "some", loader, tile=8)
     with pytest.raises(ValueError, match="threshold=2"):
         quiet(guess, loader, threshold=2)
+
+
+def test_classes_in_the_file(tmp_path):
+    "A model that decides itself, with and without metadata, on binary masks of 0 and 255"
+    from dl_utils.export.metadata import write_metadata
+    from dl_utils.export.onnx import with_classes
+
+    root = draw(tmp_path / "data", classes=2)
+    layer = keras.layers.Conv2D(1, 1, activation="sigmoid")
+    model = keras.Sequential([keras.Input((None, None, 3)), layer])
+    path = tmp_path / "classes.keras"
+    with_classes(model, 0.4).save(path)
+    expected = quiet(model, root, threshold=0.4)
+    assert (quiet(path, root).confusions == expected.confusions).all()
+    write_metadata(path, num_classes=1, threshold=0.4)
+    made = quiet(path, root)
+    assert (made.confusions == expected.confusions).all() and made.calibration is None
+
+
+def test_ignored_seams_do_not_make_outlines(tmp_path):
+    "A disk within a seam of 255, as in Pascal VOC: predictions that end in the seam are right"
+    distance = np.hypot(*(np.mgrid[:64, :64] - 32))
+    mask = np.where(distance < 15, 1, np.where(distance < 20, 255, 0)).astype("uint8")
+    for side, pixels in ("inp", np.zeros((64, 64, 3), "uint8")), ("out", mask):
+        (tmp_path / side).mkdir()
+        Image.fromarray(pixels).save(tmp_path / side / "0.png")
+    loader = SegDataLoader(tmp_path, 2, ignore_index=255)
+    for radius, score, hd95 in (17, 1, 0), (25, 0, 5), (10, 0, 5):
+        inside = (distance < radius).astype("float32")
+        model = lambda batch, inside=inside: np.stack([1 - inside, inside], -1)[None]  # noqa: E731
+        scores = quiet(model, loader).scores
+        assert scores["boundary_f1"][1] == score, radius
+        assert scores["hd95"][1] == pytest.approx(hd95, abs=0.6), radius
+
+
+def test_whole_numbers_of_several_channels_are_no_classes(tmp_path):
+    one_hot = lambda batch: (guess(batch) > 0.5).astype("uint8")  # noqa: E731
+    root = draw(tmp_path)
+    made = quiet(one_hot, SegDataLoader(root, 3))
+    expected = quiet(lambda batch: one_hot(batch).astype("float32"), SegDataLoader(root, 3))
+    assert (made.confusions == expected.confusions).all()
+
+
+def test_few_images_give_no_verdict():
+    confusions = np.array([[[9, 1], [0, 5]], [[9, 0], [1, 5]]])
+    better, worse = (Report(["a", "b", "c"], ["0", "1"], np.pad(c, [(0, 0), (0, 1), (0, 1)]))
+                     for c in (confusions, confusions[:, ::-1]))
+    rows = better.compare(worse).rows()
+    assert rows[1][-1] == "too few images" and rows[3] == ["c", "–", "–", "–", "–", ""]

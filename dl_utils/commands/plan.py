@@ -7,9 +7,10 @@ Docs: https://nikitashubin.github.io/dl_utils/commands/plan.html.md"""
 # %% auto #0
 __all__ = ['Plan', 'plan']
 
-# %% ../../nbs/commands/plan.md #75fd6be0
+# %% ../../nbs/commands/plan.md #c2f2f844
 import math
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ..keras_module import is_keras_3, keras
+from ..keras_module import keras
 from ..utils import check_int, html_table, text_table
 from ..data.images import MissingFile
 from ..data.loader import SegDataLoader
@@ -26,10 +27,10 @@ from ..data.pairs import find_pairs
 from ..data.validation import _count_class_pixels, _mask_values, inspect_pairs
 from ..models.backbones import get_keras_application_model_constructor_list
 
-# %% ../../nbs/commands/plan.md #55a87ade
+# %% ../../nbs/commands/plan.md #d1ea16b8
 def _parts(folder):
     "The folders to train on and to validate on; None where a part of the first is held back"
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     if (folder / 'train').is_dir():
         return folder / 'train', folder / 'val' if (folder / 'val').is_dir() else None
     if (folder / 'inp').is_dir(): return folder, None
@@ -91,7 +92,7 @@ def _median_of_pixels(sides):
     pixels = np.cumsum(sides ** 2)
     return float(sides[np.searchsorted(pixels, pixels[-1] / 2)])
 
-# %% ../../nbs/commands/plan.md #73bf6971
+# %% ../../nbs/commands/plan.md #88331316
 @dataclass
 class _Facts:
     """What the rules look at.
@@ -116,11 +117,17 @@ def _measure(loader, n_train):
     size = tuple(np.median([info.size for info in loader.infos], axis=0).tolist())
     counts = _count_class_pixels(loader.dataset_info).sum(0)
     shares = (counts / max(1, counts.sum())).tolist()
-    is_binary = loader.num_classes is None
+    is_binary = loader.num_classes in (None, 1)
     return _Facts(n_train, size, shares, _object_sizes(loader), is_binary, _has_gpu())
 
 def _has_gpu():
-    if is_keras_3(keras): return bool(keras.distribution.list_devices('gpu'))
+    backend = keras.backend.backend()
+    if backend == 'jax':
+        import jax
+        return jax.default_backend() == 'gpu'
+    if backend == 'torch':
+        import torch
+        return torch.cuda.is_available()
     import tensorflow as tf
     return bool(tf.config.list_physical_devices('GPU'))
 
@@ -181,7 +188,7 @@ def _choose_loss(facts):
     name = 'binary' if facts.is_binary else 'categorical'
     return f'{name} cross-entropy + Dice', 'gradients from the start, and rare classes count'
 
-# %% ../../nbs/commands/plan.md #f6633b6d
+# %% ../../nbs/commands/plan.md #6c95316e
 _HOST = 'storage.googleapis.com', 443
 
 def _choose_backbone(facts):
@@ -190,9 +197,10 @@ def _choose_backbone(facts):
 
 def _choose_weights(backbone):
     home = os.environ.get('KERAS_HOME') or Path.home() / '.keras'
-    wanted = backbone.lower().replace('_', '')
-    for file in Path(home).glob('models/*no*top*'):
-        if file.name.lower().replace('_', '').replace('-', '').startswith(wanted):
+    # mobilenet_1_0_224_tf_no_top.h5 is MobileNet's, mobilenet_v2_… is not
+    wanted = re.compile(backbone.lower() + '(?!v)')
+    for file in sorted(Path(home).glob('models/*no*top*')):
+        if wanted.match(re.sub('[-_]', '', file.name.lower())):
             return 'imagenet', f'{file.name} is there'
     try: socket.create_connection(_HOST, timeout=3).close()
     except OSError: return None, 'random: there is no connection to download those of ImageNet'
@@ -202,7 +210,7 @@ def _choose_learning_rate(weights):
     if weights is None: return 2e-3, 'weights are random; it falls to 0 along a cosine'
     return 5e-4, 'pretrained weights need small steps; it falls to 0 along a cosine'
 
-# %% ../../nbs/commands/plan.md #2e08c83c
+# %% ../../nbs/commands/plan.md #cd553c0c
 @dataclass
 class Plan:
     """What `plan` returns, and `train` takes. You may change its attributes.
@@ -216,7 +224,7 @@ class Plan:
         batch_size: crops in a step.
         epochs: how many.
         epoch_multiplier: how many crops of each image an epoch takes.
-        loss: its description.
+        loss: its description; it follows from `num_classes`.
         class_weights: as in `SegDataLoader`.
         backbone: name of a model of Keras Applications.
         weights: 'imagenet', or None for random ones.
@@ -247,15 +255,34 @@ class Plan:
         table = [['setting', 'value', 'why']]
         for name, why in self.reasons.items():
             value = getattr(self, name)
-            shown = '×'.join(map(str, value)) if name == 'crop' else str(value)
-            table.append([name, shown, why])
+            table.append([name, _shown(name, value), why])
         return table
 
     def __str__(self): return text_table(self.rows(), align='left')
     __repr__ = __str__
     def _repr_html_(self): return html_table(self.rows(), align='left')
 
-# %% ../../nbs/commands/plan.md #63f29747
+# %% ../../nbs/commands/plan.md #4f924939
+def _shown(name, value):
+    "A value in the table; a path from here, if it lies below"
+    if name == 'crop': return '×'.join(map(str, value))
+    if isinstance(value, Path) and value.is_relative_to(Path.cwd()):
+        return str(value.relative_to(Path.cwd()))
+    return str(value)
+
+# %% ../../nbs/commands/plan.md #b8f8429d
+def _read_classes(parts, num_classes, ignore_index, class_names):
+    "As `_choose_classes`, from the files"
+    values = set()
+    for part in filter(None, parts):
+        pairs = find_pairs(part, class_names)
+        if isinstance(pairs[0][1], tuple):
+            why = 'each class has files of its own'
+            return num_classes, ignore_index, why, 'all pixels have a label'
+        values |= set(_mask_values(inspect_pairs(pairs)))
+    return _choose_classes(values, num_classes, ignore_index)
+
+# %% ../../nbs/commands/plan.md #19e20d27
 def plan(
     folder,
     num_classes=None,
@@ -288,75 +315,53 @@ def plan(
     """
     if epochs is not None: check_int('epochs', epochs)
     if backbone is not None: _check_backbone(backbone)
-    train_folder, val_folder = _parts(folder)
-    values = set()
-    for part in filter(None, (train_folder, val_folder)):
-        values |= set(_mask_values(inspect_pairs(find_pairs(part))))
-    num_classes, ignore_index, why_classes, why_ignored = _choose_classes(
-        values, num_classes, ignore_index
+    parts = _parts(folder)
+    num_classes, ignore_index, *reasons = _read_classes(
+        parts, num_classes, ignore_index, class_names
     )
     options = dict(ignore_index=ignore_index, class_names=class_names, value_range=value_range)
-    loader = SegDataLoader(train_folder, num_classes, batch_size=1, workers=0, **options)
-    n_train = len(loader.pairs) if val_folder else max(1, round(.8 * len(loader.pairs)))
-    facts = _measure(loader, n_train)
-    return _apply_rules(
-        facts, loader, train_folder, val_folder, backbone, epochs, why_classes, why_ignored
-    )
+    loader = SegDataLoader(parts[0], num_classes, batch_size=1, workers=0, **options)
+    n_pairs = len(loader.pairs)
+    n_train = n_pairs if parts[1] else max(1, min(round(.8 * n_pairs), n_pairs - 1))
+    chosen = _apply_rules(_measure(loader, n_train), backbone, epochs)
+    return _complete_plan(chosen, parts, loader, num_classes, options, reasons)
 
 def _check_backbone(name):
     names = [constructor.__name__ for constructor in get_keras_application_model_constructor_list()]
     if name not in names:
         raise ValueError(f'backbone={name!r}: one of {", ".join(names)} is expected')
 
-# %% ../../nbs/commands/plan.md #59c83ddc
-def _apply_rules(
-    facts, loader, train_folder, val_folder, backbone, epochs, why_classes, why_ignored
-):
-    scale, why_scale = _choose_scale(facts)
-    crop, why_crop = _choose_crop(facts, scale)
-    batch_size, why_batch = _choose_batch_size(facts, crop)
-    multiplier, why_multiplier = _choose_multiplier(facts, scale, crop, batch_size)
-    n_epochs, why_epochs = _choose_epochs(facts, multiplier, batch_size)
-    class_weights, why_weights = _choose_class_weights(facts)
-    loss, why_loss = _choose_loss(facts)
-    name, why_backbone = (backbone, 'as given') if backbone else _choose_backbone(facts)
-    weights, why_pretrained = _choose_weights(name)
-    learning_rate, why_rate = _choose_learning_rate(weights)
-    why_val = 'the folder val' if val_folder else 'a fifth of the images is kept for validation'
-    reasons = dict(
-        train_folder=f'{facts.n_train} images to train on',
-        val_folder=why_val,
-        num_classes=why_classes,
-        ignore_index=why_ignored,
-        channels='what the files hold',
-        scale=why_scale,
-        crop=why_crop,
-        batch_size=why_batch,
-        epochs='as given' if epochs else why_epochs,
-        epoch_multiplier=why_multiplier,
-        loss=why_loss,
-        class_weights=why_weights,
-        backbone=why_backbone,
-        weights=why_pretrained,
-        learning_rate=why_rate,
+# %% ../../nbs/commands/plan.md #7c743053
+def _apply_rules(facts, backbone=None, epochs=None):
+    "What follows from the facts: a dict of values with their reasons"
+    chosen = dict(scale=_choose_scale(facts))
+    scale = chosen['scale'][0]
+    chosen['crop'] = _choose_crop(facts, scale)
+    crop = chosen['crop'][0]
+    chosen['batch_size'] = _choose_batch_size(facts, crop)
+    batch_size = chosen['batch_size'][0]
+    multiplier = _choose_multiplier(facts, scale, crop, batch_size)
+    chosen['epochs'] = _choose_epochs(facts, multiplier[0], batch_size)
+    if epochs is not None: chosen['epochs'] = epochs, 'as given'
+    chosen |= dict(epoch_multiplier=multiplier, loss=_choose_loss(facts))
+    chosen['class_weights'] = _choose_class_weights(facts)
+    chosen['backbone'] = (backbone, 'as given') if backbone else _choose_backbone(facts)
+    chosen['weights'] = _choose_weights(chosen['backbone'][0])
+    chosen['learning_rate'] = _choose_learning_rate(chosen['weights'][0])
+    return chosen | dict(n_train=(facts.n_train, ''))
+
+def _complete_plan(chosen, parts, loader, num_classes, options, reasons):
+    "A `Plan` of what the rules have chosen, and what describes the dataset"
+    n_train, _ = chosen.pop('n_train')
+    why_val = 'the folder val' if parts[1] else 'a fifth of the images is kept for validation'
+    dataset = dict(
+        train_folder=(parts[0], f'{n_train} images to train on'),
+        val_folder=(parts[1], why_val),
+        num_classes=(num_classes, reasons[0]),
+        ignore_index=(options['ignore_index'], reasons[1]),
+        channels=(loader.channels, 'what the files hold'),
     )
-    return Plan(
-        train_folder,
-        val_folder,
-        loader.num_classes,
-        loader.ignore_index,
-        loader.class_names,
-        loader.channels,
-        loader.value_range,
-        scale,
-        crop,
-        batch_size,
-        epochs or n_epochs,
-        multiplier,
-        loss,
-        class_weights,
-        name,
-        weights,
-        learning_rate,
-        reasons,
-    )
+    described = dataset | chosen
+    values = {name: value for name, (value, _) in described.items()}
+    whys = {name: why for name, (_, why) in described.items()}
+    return Plan(**options | values, reasons=whys)

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/commands/train.html.md"""
 # %% auto #0
 __all__ = ['Trained', 'load_plan', 'train']
 
-# %% ../../nbs/commands/train.md #f4ff5adc
+# %% ../../nbs/commands/train.md #0da40de6
 import json
 import math
 import shutil
@@ -24,12 +24,12 @@ from ..losses import Dice, LossSum
 from ..metrics import MaxFscore, MeanIoU
 from ..data.loader import SegDataLoader
 from ..export.metadata import write_metadata
-from ..inference.predict import _scaled_size
+from ..inference.predict import _resize, _scaled_size
 from ..inference.report import report
 from ..models.unet import UNet
 from ..training.history import PlotHistory
 from ..training.resume import ResumableRun
-from .plan import plan, Plan
+from .plan import _parts, plan, Plan
 
 # %% ../../nbs/commands/train.md #cec6a738
 def _augmentation(chosen, size):
@@ -55,39 +55,39 @@ def _augmentation(chosen, size):
         A.RandomBrightnessContrast(.2, .2),
     ])
 
-# %% ../../nbs/commands/train.md #6c7324b6
-class _Rescale:
-    """Resize an image and its mask by a factor, to multiples of 8."""
-    def __init__(self, scale): self.scale = scale
+# %% ../../nbs/commands/train.md #48eef7eb
+class _ValidationView:
+    """Cut out the centre of an image and its mask, and resize it to multiples of 8.
+
+    Args:
+        scale: the factor to resize by.
+        most: largest height and width of the result.
+    """
+    def __init__(self, scale, most): self.scale, self.most = scale, most
 
     def __call__(self, image, mask):
+        center = tuple(map(self._center, image.shape[:2], self.most))
+        image, mask = image[center], mask[center]
         height, width = _scaled_size(*image.shape[:2], self.scale)
-        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         rows, columns = (
             ((np.arange(new) + .5) * old / new).astype(int)
             for new, old in zip((height, width), mask.shape)
         )
-        return dict(image=small.reshape(height, width, -1), mask=mask[rows[:, None], columns])
+        return dict(image=_resize(image, height, width), mask=mask[rows[:, None], columns])
 
-def _validation_transforms(chosen, sizes):
-    "None, `_Rescale`, or crops where images are much larger than those of training"
-    import albumentations as A
-    part = [2 * side for side in chosen.crop]
-    scaled = np.array(sizes) * chosen.scale
-    if (scaled > 2 * np.array(part)).all():
-        rescale = [] if chosen.scale == 1 else [
-            A.RandomScale((chosen.scale - 1,) * 2, p=1, mask_interpolation=cv2.INTER_NEAREST_EXACT)
-        ]
-        return A.Compose([*rescale, A.RandomCrop(*part)])
-    return None if chosen.scale == 1 and len(set(sizes)) == 1 else _Rescale(chosen.scale)
+    def _center(self, side, most):
+        wanted = min(side, round(most / self.scale))
+        start = (side - wanted) // 2
+        return slice(start, start + wanted)
 
-# %% ../../nbs/commands/train.md #b14141c0
+# %% ../../nbs/commands/train.md #87d99729
 def _loaders(chosen):
     "Loaders for training and validation, and the images of the latter as their files hold them"
     options = dict(
         num_classes=chosen.num_classes,
         ignore_index=chosen.ignore_index,
         class_names=chosen.class_names,
+        channels=chosen.channels,
         value_range=chosen.value_range,
         seed=0,
     )
@@ -106,15 +106,16 @@ def _loaders(chosen):
     transforms = _augmentation(chosen, size)
     train = SegDataLoader(chosen.train_folder, transforms=transforms, **batches, **options)
     if chosen.val_folder is None: train, _ = train.split(.8)
-    sizes = [info.size for info in images.infos]
-    val = images.with_transforms(_validation_transforms(chosen, sizes))
-    if len(set(sizes)) == 1: val.batch_size = chosen.batch_size
+    most = [2 * side for side in chosen.crop]
+    val = images.with_transforms(_ValidationView(chosen.scale, most))
+    if len({info.size for info in images.infos}) == 1:
+        val.batch_size = math.ceil(chosen.batch_size / 4)  # of up to four times the pixels
     return train, val, images
 
-# %% ../../nbs/commands/train.md #bc64c71a
-def _build_model(chosen, n_steps):
+# %% ../../nbs/commands/train.md #b05be182
+def _build_model(chosen, images, n_steps):
     "A compiled U-Net"
-    n_classes = chosen.num_classes or 1
+    n_classes = images.num_classes or 1
     model = UNet(
         chosen.backbone,
         (None, None, chosen.channels),
@@ -130,11 +131,19 @@ def _build_model(chosen, n_steps):
     model.compile(keras.optimizers.Adam(rate), loss, weighted_metrics=[metric])
     return model
 
-# %% ../../nbs/commands/train.md #3da17160
+# %% ../../nbs/commands/train.md #5850fab6
 def _save_plan(chosen, path):
+    with atomic_write(path) as new: Path(new).write_text(_plan_as_json(chosen))
+
+def _plan_as_json(chosen):
     plain = {f.name: getattr(chosen, f.name) for f in fields(chosen)}
-    text = json.dumps(plain, indent=1, default=str)
-    with atomic_write(path) as new: Path(new).write_text(text)
+    def default(value): return value.tolist() if hasattr(value, 'tolist') else str(value)
+    return json.dumps(plain, indent=1, default=default)
+
+def _restored(value):
+    "Numbers of classes as keys; JSON has strings only"
+    if not isinstance(value, dict): return value
+    return {int(k) if k.lstrip('-').isdigit() else k: v for k, v in value.items()}
 
 def load_plan(out):
     """Read the plan of a run.
@@ -152,19 +161,19 @@ def load_plan(out):
     if not path.exists(): return None
     values = json.loads(path.read_text())
     folders = {key: values[key] and Path(values[key]) for key in ('train_folder', 'val_folder')}
+    values['class_weights'] = _restored(values['class_weights'])
     return Plan(**values | folders | dict(crop=tuple(values['crop'])))
 
-# %% ../../nbs/commands/train.md #d4bba64d
+# %% ../../nbs/commands/train.md #47e9c8cd
 def _check_folder(chosen, out, restart):
     "Make the folder of a run; one that holds a run of another plan is an error"
     earlier = None if restart else load_plan(out)
     if earlier is not None:
+        there, here = (json.loads(_plan_as_json(p)) for p in (earlier, chosen))
         differing = [
-            f'{f.name}: {getattr(earlier, f.name)} there, {getattr(chosen, f.name)} here'
-            for f in fields(chosen)
-            if f.name not in ('reasons', 'epochs')
-            and json.dumps(getattr(earlier, f.name), default=str)
-            != json.dumps(getattr(chosen, f.name), default=str)
+            f'{name}: {there[name]} there, {here[name]} here'
+            for name in there
+            if name not in ('reasons', 'epochs') and there[name] != here[name]
         ]
         if differing:
             raise ValueError(
@@ -174,7 +183,7 @@ def _check_folder(chosen, out, restart):
     if restart: shutil.rmtree(Path(out) / 'checkpoint', ignore_errors=True)
     Path(out).mkdir(parents=True, exist_ok=True)
 
-# %% ../../nbs/commands/train.md #ec235747
+# %% ../../nbs/commands/train.md #f6e76035
 Trained = namedtuple('Trained', 'model history report')
 Trained.__doc__ = "What `train` returns: the model, its `KerasHistory`, and its `Report`."
 
@@ -200,14 +209,14 @@ def train(data, out='run', restart=False, verbose='auto'):
     Example:
         >>> train('street', 'run').report
     """
-    chosen = data if isinstance(data, Plan) else (not restart and load_plan(out)) or plan(data)
+    chosen = data if isinstance(data, Plan) else _plan_for(data, out, restart)
     _check_folder(chosen, out, restart)
     out = Path(out)
     loader, val, images = _loaders(chosen)
     keras.utils.set_random_seed(0)
-    model = _build_model(chosen, chosen.epochs * len(loader))
+    model = _build_model(chosen, images, chosen.epochs * len(loader))
     _save_plan(chosen, out / 'plan.json')
-    measure = 'val_mean_iou' if chosen.num_classes else 'val_F1'
+    measure = 'val_mean_iou' if model.output_shape[-1] > 1 else 'val_F1'
     best = keras.callbacks.ModelCheckpoint(
         out / 'best.weights.h5', measure, save_best_only=True, save_weights_only=True, mode='max'
     )
@@ -218,18 +227,32 @@ def train(data, out='run', restart=False, verbose='auto'):
     model.load_weights(out / 'best.weights.h5')
     return Trained(model, history, _finish(model, chosen, history, measure, images, out))
 
-# %% ../../nbs/commands/train.md #39dfec8d
+# %% ../../nbs/commands/train.md #3012475e
+def _plan_for(folder, out, restart=False):
+    "The plan of the run in `out`, if it is about this dataset, or a new one"
+    earlier = None if restart else load_plan(out)
+    if earlier is None: return plan(folder)
+    parts = _parts(folder)
+    if parts == (earlier.train_folder, earlier.val_folder): return earlier
+    raise ValueError(
+        f'out={str(out)!r} holds a run on {earlier.train_folder}, not on {parts[0]}; take another'
+        ' folder, or restart=True to delete that run'
+    )
+
+# %% ../../nbs/commands/train.md #4fb15675
 def _finish(model, chosen, history, measure, images, out):
     "Write the model, its metadata and its report"
     logs = history.history
     epoch = int(np.nanargmax(logs[measure]))
-    threshold = None if chosen.num_classes else min(1., max(0., logs['val_TH'][epoch]))
+    n_classes = model.output_shape[-1]
+    threshold = None if n_classes > 1 else min(1., max(0., logs['val_TH'][epoch]))
     history.save(out / 'history.yaml')
     with atomic_write(out / 'model.keras') as new: model.save(new)
     write_metadata(
         out / 'model.keras',
-        num_classes=chosen.num_classes,
-        class_names=chosen.class_names,
+        num_classes=n_classes,
+        class_names=images.class_names,
+        ignore_index=chosen.ignore_index,
         value_range=chosen.value_range,
         channels=chosen.channels,
         scale=chosen.scale,

@@ -7,17 +7,21 @@ Docs: https://nikitashubin.github.io/dl_utils/export/metadata.html.md"""
 # %% auto #0
 __all__ = ['write_metadata', 'read_metadata']
 
-# %% ../../nbs/export/metadata.md #28e13ab2
+# %% ../../nbs/export/metadata.md #71b7a476
 import json
 import shutil
 import zipfile
 from pathlib import Path
 
 from ..keras_module import import_optional
-from ..utils import atomic_write, check_int, check_range
+from ..utils import atomic_write, check_ignore_index, check_int, check_range
+from ..data.images import _check_value_range
 
-# %% ../../nbs/export/metadata.md #35756c3d
-_KEYS = 'num_classes', 'class_names', 'value_range', 'channels', 'scale', 'threshold', 'colors'
+# %% ../../nbs/export/metadata.md #5a951830
+_KEYS = (
+    'num_classes', 'class_names', 'ignore_index', 'value_range', 'channels', 'scale', 'threshold',
+    'colors',
+)
 
 def _check_metadata(metadata):
     "The metadata without entries that are None"
@@ -26,10 +30,14 @@ def _check_metadata(metadata):
     given = {key: value for key, value in metadata.items() if value is not None}
     for key in {'num_classes', 'channels'} & set(given): check_int(key, given[key])
     if 'scale' in given: check_range('scale', given['scale'], 1e-3, 10)
-    if 'threshold' in given: check_range('threshold', given['threshold'], 0, 1)
+    if 'threshold' in given: check_range('threshold', given['threshold'], 0, 1, closed=True)
+    check_ignore_index(given.get('ignore_index'))
+    _check_value_range(given.get('value_range'))
     names = given.get('class_names', [])
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'class_names={names!r}: a list of strings is expected')
+    if names and given.get('num_classes', 1) not in (1, len(names)):
+        raise ValueError(f'{len(names)} class_names where num_classes={given["num_classes"]}')
     return given
 
 def _to_json(metadata):
@@ -61,7 +69,7 @@ def _read_zip(path):
     with zipfile.ZipFile(path) as archive:
         return archive.read(_ENTRY).decode() if _ENTRY in archive.namelist() else None
 
-# %% ../../nbs/export/metadata.md #d0a614d7
+# %% ../../nbs/export/metadata.md #f034bbae
 def _write_onnx(path, text):
     onnx = import_optional('onnx', 'metadata of an ONNX file')
     model = onnx.load(path)
@@ -71,18 +79,19 @@ def _write_onnx(path, text):
     with atomic_write(path) as new: onnx.save(model, new)
 
 def _read_onnx(path):
-    onnx = import_optional('onnx', 'metadata of an ONNX file')
-    model = onnx.load(path, load_external_data=False)
-    return {p.key: p.value for p in model.metadata_props}.get(_ENTRY)
+    runtime = import_optional('onnxruntime', 'metadata of an ONNX file')
+    session = runtime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    return session.get_modelmeta().custom_metadata_map.get(_ENTRY)
 
-# %% ../../nbs/export/metadata.md #2cc1f4bf
+# %% ../../nbs/export/metadata.md #4325acf0
 def write_metadata(path, **metadata):
     """Write into a model file what its numbers mean; earlier entries of other names stay.
 
     Args:
         path: a `.keras`, `.tflite` or `.onnx` file.
-        num_classes: the number of classes.
+        num_classes: the number of classes; 1 is one foreground class.
         class_names: list of strings.
+        ignore_index: value of ignored pixels in masks, as in `SegDataLoader`.
         value_range: of the images, as in `SegDataLoader`.
         channels: of the images.
         scale: images are resized by this factor before the model gets them.
@@ -97,7 +106,8 @@ def write_metadata(path, **metadata):
         >>> write_metadata('model.keras', class_names=['sky', 'road'])
     """
     text = _to_json(read_metadata(path) | metadata)
-    _write_onnx(path, text) if Path(path).suffix == '.onnx' else _write_zip(path, text)
+    write = _write_onnx if Path(path).suffix.lower() == '.onnx' else _write_zip
+    write(path, text)
 
 def read_metadata(path):
     """Read what `write_metadata` has written.
@@ -113,8 +123,9 @@ def read_metadata(path):
         ValueError: the file is of another kind.
     """
     path = Path(path)
-    if path.suffix not in ('.keras', '.tflite', '.onnx'):
+    suffix = path.suffix.lower()
+    if suffix not in ('.keras', '.tflite', '.onnx'):
         raise ValueError(f'path={str(path)!r}: a .keras, .tflite or .onnx file is expected')
     if not path.is_file(): raise FileNotFoundError(f'path={str(path)!r}: there is no such file')
-    text = _read_onnx(path) if path.suffix == '.onnx' else _read_zip(path)
+    text = _read_onnx(path) if suffix == '.onnx' else _read_zip(path)
     return json.loads(text) if text else {}

@@ -32,7 +32,7 @@ from ..export.metadata import read_metadata
 from ..export.onnx import load_onnx
 from ..export.tflite import load_tflite
 
-# %% ../../nbs/inference/predict.md #2379763c
+# %% ../../nbs/inference/predict.md #d57756c0
 class _Predictor:
     """What predicts a batch; `n_classes` is known after the first one.
 
@@ -49,7 +49,8 @@ class _Predictor:
 
     def __call__(self, batch):
         output = np.asarray(self.function(batch))
-        if output.dtype.kind in 'iu': output = self._one_hot(output)
+        is_single = output.ndim == 3 or output.shape[-1] == 1
+        if output.dtype.kind in 'iu' and is_single: output = self._one_hot(output)
         output = output.astype('float32', copy=False)
         if output.ndim == 3: output = output[..., None]
         self.n_classes = output.shape[-1]
@@ -63,8 +64,8 @@ class _Predictor:
         "Channels of a model that gives classes, `(n, height, width)`"
         self.gives_classes = True
         if classes.ndim == 4: classes = classes[..., 0]
-        n = max(2, self.metadata.get('num_classes', len(self.metadata.get('class_names', []))))
-        if classes.max() < n: return classes[..., None] == np.arange(n)
+        n = self.metadata.get('num_classes', max(2, len(self.metadata.get('class_names', []))))
+        if classes.max() < max(2, n): return classes[..., None] == (np.arange(n) if n > 1 else 1)
         raise ValueError(
             f'the model gives class {classes.max()}, and its file does not tell how many there are;'
             f' write_metadata(path, num_classes={classes.max() + 1}), or more, does'
@@ -241,13 +242,20 @@ def _check_tta(tta):
     views = dict.fromkeys(view for name in names or ['horizontal'] for view in _VIEWS[name])
     return (list(views) if names else [(0, False)]), list(dict.fromkeys([1, *scales]))
 
-# %% ../../nbs/inference/predict.md #c3e2e93e
+# %% ../../nbs/inference/predict.md #bc5cf06e
 def _resized(batch, height, width):
     if batch.shape[1:3] == (height, width): return batch
-    shrinks = height < batch.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    images = [cv2.resize(image, (width, height), interpolation=interpolation) for image in batch]
-    return np.stack(images).reshape(len(batch), height, width, -1)
+    return np.stack([_resize(image, height, width) for image in batch])
+
+def _resize(image, height, width):
+    "An image `(height, width, channels)` in another size"
+    interpolation = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    parts = []
+    for start in range(0, image.shape[-1], 4):  # INTER_AREA takes no more channels
+        part = np.ascontiguousarray(image[..., start:start + 4])
+        part = cv2.resize(part, (width, height), interpolation=interpolation)
+        parts.append(part.reshape(height, width, -1))
+    return np.concatenate(parts, axis=-1)
 
 def _scaled_size(height, width, scale):
     "The nearest multiples of 8"
@@ -305,7 +313,7 @@ def _tile_size(tile, predictor, image, scale):
         f'tile={tile!r}: the model takes {predictor.height}×{predictor.width}; leave it out'
     )
 
-# %% ../../nbs/inference/predict.md #9a5155fd
+# %% ../../nbs/inference/predict.md #daff7094
 def predict_image(
     model,
     image,
@@ -366,8 +374,8 @@ def predict_image(
     predictor = _make_predictor(model)
     known = dict(threshold=.5, scale=1) | predictor.metadata
     if threshold is None: threshold = known['threshold']
-    check_range('threshold', threshold, 0, 1)
-    scale = check_range('scale', known['scale'] if scale is None else scale, .01, 10)
+    check_range('threshold', threshold, 0, 1, closed=True)
+    scale = check_range('scale', known['scale'] if scale is None else scale, .001, 10)
     if value_range is None: value_range = known.get('value_range')
     image = _Image(image, predictor.channels, value_range)
     tile = _tile_size(tile, predictor, image, scale)

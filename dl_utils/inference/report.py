@@ -7,13 +7,13 @@ Docs: https://nikitashubin.github.io/dl_utils/inference/report.html.md"""
 # %% auto #0
 __all__ = ['Report', 'report', 'ReportCallback']
 
-# %% ../../nbs/inference/report.md #091833d3
+# %% ../../nbs/inference/report.md #6515e5ca
 import base64
 import csv
 import html
 import io
 import json
-import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from ..utils import atomic_write, check_int, check_range, html_table, text_table
 from ..plotting import _check_class_names, _figure_png, close_figure, show_masks
 from ..metrics import MaxFscore, NOT_PROBABILITIES
 from ..data.augmentation import _write_float
-from ..data.images import first_file, read_mask
+from ..data.images import DataProblem, first_file, read_mask
 from ..data.loader import SegDataLoader
 from ..data.pairs import find_pairs, list_images
 from ..data.validation import count_classes
@@ -335,7 +335,7 @@ def show_worst(self: Report, n=4, bands=None, stretch=None):
         ax.set_title(f'{entry["name"]}: IoU {entry["iou"]:.2f}', fontsize=8)
     return figure
 
-# %% ../../nbs/inference/report.md #e1b577ad
+# %% ../../nbs/inference/report.md #e3c65705
 def _read_sample(loader, index):
     """Read a pair of a loader.
 
@@ -352,14 +352,17 @@ def _read_sample(loader, index):
 
 def _report_names(loader):
     "A name for each class; binary masks have two"
-    if loader.num_classes: return _check_class_names(loader.num_classes, loader.class_names)
+    n_classes = loader.num_classes or 1
+    if n_classes > 1: return _check_class_names(n_classes, loader.class_names)
     return ['background', *(loader.class_names or ['foreground'])][-2:]
 
-def _image_names(loader):
-    "The path of each image inside the dataset"
-    files = [first_file(image) for image, _ in loader.pairs]
-    root = Path(os.path.commonpath([file.parent for file in files]))
-    return [file.relative_to(root).as_posix() for file in files]
+def _image_name(loader, index):
+    "The path of an image inside `inp`, without the folder of its band if there is one"
+    image, root = loader.pairs[index][0], loader.path / 'inp'
+    file = first_file(image)
+    name = file.relative_to(root) if file.is_relative_to(root) else Path(file.name)
+    if isinstance(image, tuple): name = Path(*name.parts[1:])
+    return name.as_posix()
 
 # %% ../../nbs/inference/report.md #a50358c8
 class _MaskFolder:
@@ -405,7 +408,7 @@ def _check_prediction(name, predicted, truth, n_classes):
             f' {n_classes - 1}; pass SegDataLoader(folder, num_classes={predicted.max() + 1})'
         )
 
-# %% ../../nbs/inference/report.md #13b68078
+# %% ../../nbs/inference/report.md #89f43787
 class _Scorer:
     "Counts predictions, image by image"
     def __init__(self, n_classes, threshold, boundaries, n_worst):
@@ -420,10 +423,9 @@ class _Scorer:
         confusion = _count_pairs(truth[is_labelled], predicted[is_labelled], self.n)
         self.confusions.append(confusion)
         if self.with_boundaries:
-            masks = [
-                ((truth == i) & is_labelled, (predicted == i) & is_labelled) for i in range(self.n)
-            ]
-            self.boundaries.append([_boundary_scores(*pair) for pair in masks])
+            filled = np.where(is_labelled, truth, predicted)
+            pairs = [(filled == i, predicted == i) for i in range(self.n)]
+            self.boundaries.append([_boundary_scores(*pair) for pair in pairs])
         iou = float(_nanmean(_class_scores(confusion)['iou']))
         arrays = dict(image=image, truth=truth, predicted=predicted, is_labelled=is_labelled)
         self._keep(dict(name=name, iou=iou), arrays)
@@ -436,6 +438,7 @@ class _Scorer:
             self.fscore.update_state(truth[None], confidence[None], is_labelled[None])
         else:
             confidence, predicted = probabilities.max(-1), probabilities.argmax(-1)
+            predicted = predicted.astype('uint8' if self.n <= 256 else 'uint16')
             is_right = predicted == truth
         counts = _calibration_counts(confidence[is_labelled], is_right[is_labelled])
         self.calibration = counts if self.calibration is None else self.calibration + counts
@@ -446,7 +449,7 @@ class _Scorer:
         if np.isnan(entry['iou']) or not self.n_worst: return
         if len(self.worst) == self.n_worst and entry['iou'] >= self.worst[-1]['iou']: return
         step = max(1, max(arrays['image'].shape[:2]) // 512)
-        small = {name: array[::step, ::step] for name, array in arrays.items()}
+        small = {name: array[::step, ::step].copy() for name, array in arrays.items()}
         self.worst = sorted([*self.worst, entry | small], key=lambda e: e['iou'])[:self.n_worst]
 
     def thresholds(self):
@@ -460,7 +463,7 @@ class _Scorer:
         curves = np.stack([np.clip(self.fscore.thresholds, 0, 1), precision, recall, f1])
         return curves[:, ::self.fscore.SPLIT], best
 
-# %% ../../nbs/inference/report.md #f4fc6966
+# %% ../../nbs/inference/report.md #d79fa50c
 def _open_predictions(model, options):
     "A `_MaskFolder` or a `_Predictor`"
     is_folder = isinstance(model, (str, Path)) and Path(model).is_dir()
@@ -475,25 +478,29 @@ def _open_dataset(predictor, data, settings, options):
         if not given: return data
         names = ', '.join(f'{name}={value!r}' for name, value in given.items())
         raise ValueError(f'{names}: give that to your SegDataLoader')
-    if isinstance(predictor, _MaskFolder):
-        n_classes = count_classes(data, settings['ignore_index'])
-    else:
+    names = 'class_names', 'ignore_index', 'value_range', 'channels'
+    known = {name: predictor.metadata.get(name) for name in names} | given
+    n_classes = predictor.metadata.get('num_classes')
+    if n_classes is None: n_classes = len(known['class_names'] or ())
+    if not n_classes and not isinstance(predictor, _MaskFolder):
         first = find_pairs(data)[0][0]
-        predict_image(predictor, first, value_range=settings['value_range'], **options)
-        n_classes = predictor.n_classes
-    known = {key: predictor.metadata.get(key) for key in ('class_names', 'value_range', 'channels')}
+        predict_image(predictor, first, value_range=known['value_range'], **options)
+        if not predictor.gives_classes: n_classes = predictor.n_classes
+    if not n_classes: n_classes = count_classes(data, known['ignore_index'])
     num_classes = n_classes if n_classes and n_classes > 1 else None
-    return SegDataLoader(data, num_classes, batch_size=1, workers=0, **known | given)
+    if num_classes is None: known['class_names'] = None
+    return SegDataLoader(data, num_classes, batch_size=1, workers=0, **known)
 
-# %% ../../nbs/inference/report.md #75190c39
+# %% ../../nbs/inference/report.md #38f28eb3
 def _predict_sample(predictor, image, has_transforms, options):
     "Probabilities, or classes if the model gives classes"
     options = dict(progress=False, value_range=(0, 1)) | options
     if has_transforms: options = dict(scale=1) | options
     output = predict_image(predictor, image, **options)
-    return output.argmax(-1) if predictor.gives_classes else output
+    if not predictor.gives_classes: return output
+    return output.argmax(-1) if output.shape[-1] > 1 else output[..., 0] > .5
 
-# %% ../../nbs/inference/report.md #ed32a2ec
+# %% ../../nbs/inference/report.md #288c72c7
 def report(
     model,
     data,
@@ -511,8 +518,8 @@ def report(
     Args:
         model: a Keras model, a file (.keras, .h5, .tflite, .onnx), a function of a batch, or a
             folder of masks or probabilities as `predict_folder` writes them.
-        data: a `SegDataLoader`, whose transforms are applied; or a folder with `inp` and `out`,
-            whose images are taken whole.
+        data: a `SegDataLoader`, all pairs of which are read once, with its transforms; or a folder
+            with `inp` and `out`, whose images are taken whole.
         ignore_index, class_names, value_range: as in `SegDataLoader`, where `data` is a folder;
             None takes those of the file's [metadata](../export/metadata.md).
         threshold: above it a pixel is foreground, where the model has one output channel; None
@@ -520,7 +527,7 @@ def report(
         boundaries: compute the F-measures of outlines and HD95, which takes most of the time.
         worst: how many images with the lowest IoU to keep.
         progress: show a progress bar.
-        **options: of `predict_image`: tile, overlap, batch_size, blend, tta, margin.
+        **options: of `predict_image`: tile, overlap, batch_size, blend, tta, scale, margin.
 
     Returns:
         A `Report`.
@@ -535,21 +542,25 @@ def report(
     check_int('worst', worst, 0)
     predictor = _open_predictions(model, options)
     if threshold is None: threshold = predictor.metadata.get('threshold', .5)
-    check_range('threshold', threshold, 0, 1)
+    check_range('threshold', threshold, 0, 1, closed=True)
     settings = dict(ignore_index=ignore_index, class_names=class_names, value_range=value_range)
     loader = _open_dataset(predictor, data, settings, options)
-    n_classes = loader.num_classes or 1
-    names = _image_names(loader)
-    scorer = _Scorer(n_classes, threshold, boundaries, worst)
+    n_classes, n_images = loader.num_classes or 1, len(loader.pairs)
+    scorer, names = _Scorer(n_classes, threshold, boundaries, worst), []
     with ThreadPoolExecutor(2) as pool:
-        samples = _read_ahead(pool, range(len(names)), partial(_read_sample, loader))
+        samples = _read_ahead(pool, range(n_images), partial(_read_sample, loader))
         bar_options = dict(unit='image', leave=False, disable=not progress)
-        for index, sample in tqdm(samples, 'scoring', len(names), **bar_options):
-            image, truth, is_labelled = sample.result()
-            if isinstance(predictor, _MaskFolder): predicted = predictor(names[index], n_classes)
+        for index, sample in tqdm(samples, 'scoring', n_images, **bar_options):
+            try: image, truth, is_labelled = sample.result()
+            except DataProblem as problem:
+                if loader.on_error != 'skip': raise
+                warnings.warn(f'left out: {problem}', stacklevel=2)
+                continue
+            names.append(name := _image_name(loader, index))
+            if isinstance(predictor, _MaskFolder): predicted = predictor(name, n_classes)
             else: predicted = _predict_sample(predictor, image, bool(loader.transforms), options)
-            _check_prediction(names[index], predicted, truth, n_classes)
-            scorer.add(names[index], image, truth, is_labelled, predicted)
+            _check_prediction(name, predicted, truth, n_classes)
+            scorer.add(name, image, truth, is_labelled, predicted)
     thresholds, best = scorer.thresholds()
     return Report(
         _report_names(loader),
@@ -642,7 +653,7 @@ def save(self: Report, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as new: Path(new).write_text(content.getvalue(), 'utf-8')
 
-# %% ../../nbs/inference/report.md #37a17446
+# %% ../../nbs/inference/report.md #e12de05d
 @dataclass
 class _Comparison:
     """What `Report.compare` returns.
@@ -651,12 +662,14 @@ class _Comparison:
         class_names: of the classes, and 'mean'.
         before, after: IoU, `(classes + 1,)`, of which the last is the mean.
         low, high: the interval that holds 95% of the differences.
+        n_images: how many there are; of fewer than 6 no difference is called better or worse.
     """
     class_names: list
     before: np.ndarray
     after: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    n_images: int
 
     def rows(self):
         """The table as lists of strings."""
@@ -664,17 +677,25 @@ class _Comparison:
         table = [head]
         for name, *values in zip(self.class_names, self.before, self.after, self.low, self.high):
             before, after, low, high = values
-            verdict = 'better' if low > 0 else 'worse' if high < 0 else ''
+            if np.isnan(after - before):
+                known = [_format('iou', value) for value in (before, after)]
+                table.append([name, *known, '–', '–', ''])
+                continue
             interval = f'{low:+.3f} to {high:+.3f}'
             numbers = [f'{before:.3f}', f'{after:.3f}', f'{after - before:+.3f}', interval]
-            table.append([name, *numbers, verdict])
+            table.append([name, *numbers, self._verdict(low, high)])
         return table
+
+    def _verdict(self, low, high):
+        if self.n_images < 6: return 'too few images'
+        if low > 0: return 'better'
+        return 'worse' if high < 0 else ''
 
     def __str__(self): return text_table(self.rows())
     __repr__ = __str__
     def _repr_html_(self): return html_table(self.rows())
 
-# %% ../../nbs/inference/report.md #3c9ce893
+# %% ../../nbs/inference/report.md #dcfe98b3
 def _iou_and_mean(confusions):
     iou = _class_scores(confusions)['iou']
     return np.concatenate([iou, _nanmean(iou, axis=-1)[..., None]], axis=-1)
@@ -702,11 +723,16 @@ def compare(self: Report, before: Report, n_draws=2000, seed=0):
     n = len(self.names)
     draws = np.random.default_rng(seed).multinomial(n, [1 / n] * n, n_draws)
     new, old = (_iou_and_mean(np.tensordot(draws, r.confusions, 1)) for r in (self, before))
-    low, high = np.nanpercentile(new - old, [2.5, 97.5], axis=0)
+    low, high = np.transpose([_interval(values) for values in (new - old).T])
     means = (_iou_and_mean(r.confusion_matrix) for r in (before, self))
-    return _Comparison([*self.class_names, 'mean'], *means, low, high)
+    return _Comparison([*self.class_names, 'mean'], *means, low, high, n)
 
-# %% ../../nbs/inference/report.md #7a7b7ccb
+def _interval(values):
+    "What holds 95% of the values; NaN if there are none"
+    values = values[~np.isnan(values)]
+    return np.percentile(values, [2.5, 97.5]) if len(values) else (np.nan, np.nan)
+
+# %% ../../nbs/inference/report.md #e4c75d6e
 class ReportCallback(keras.callbacks.Callback):
     """Make a report every few epochs, for TensorBoard.
 
@@ -724,7 +750,7 @@ class ReportCallback(keras.callbacks.Callback):
     """
     def __init__(self, data, log_dir='logs', every=5, **options):
         super().__init__()
-        import_optional('tensorboard', 'ReportCallback')
+        for package in 'tensorboard', 'tensorflow': import_optional(package, 'ReportCallback')
         self.data, self.log_dir, self.every = data, Path(log_dir), check_int('every', every)
         self.options, self.reports, self.writer = dict(progress=False) | options, {}, None
 
