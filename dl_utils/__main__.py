@@ -7,8 +7,9 @@ Docs: https://nikitashubin.github.io/dl_utils/commands/command_line.html.md"""
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/commands/command_line.md #3d56305c
+# %% ../nbs/commands/command_line.md #6df36f97
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -231,7 +232,67 @@ def _export(args):
     print(f'{args.file}: {Path(args.file).stat().st_size / 1e6:.1f} MB')
     return 0
 
-# %% ../nbs/commands/command_line.md #d608b34c
+# %% ../nbs/commands/command_line.md #b5da7ae1
+def _add_compress(commands):
+    parser = commands.add_parser(
+        'compress', help='prune and quantize a model in several ways; the smallest good file wins'
+    )
+    parser.add_argument('model', help='a .keras file')
+    parser.add_argument('folder', help='with {train,val}/{inp,out}')
+    parser.add_argument('out', help='the folder for files and results; a second call goes on')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), required=True,
+                        help='of the images that the files take')
+    parser.add_argument('--epochs', type=int, default=10, metavar='N', help='of each step')
+    _add_mask_options(parser)
+    parser.set_defaults(run=_compress)
+
+def _compress(args):
+    import warnings
+    from dl_utils.export.metadata import read_metadata, write_metadata
+    metadata = read_metadata(args.model)
+    given = {name: value for name, value in _mask_options(args).items() if value is not None}
+    metadata |= given
+    model = _compiled_model(args.model, args.size)
+    train, val = _crops(args.folder, args.size, metadata, model.output_shape[-1])
+    with warnings.catch_warnings():  # that compression works on another Keras is its own affair
+        warnings.simplefilter('ignore')
+        from dl_utils.tfmot_utils import compress
+    table, _ = compress(model, (train, val), folder=args.out, epochs=args.epochs)
+    for row in table: write_metadata(row.path, **metadata)
+    print(f'{table}\n\nThe smallest that is good enough: {table.best.path}')
+    return 0
+
+def _compiled_model(path, size):
+    from dl_utils.keras_module import keras
+    from dl_utils.export.onnx import fix_size
+    from dl_utils.losses import Dice, LossSum
+    from dl_utils.metrics import MaxFscore, MeanIoU
+    model = fix_size(keras.models.load_model(path, compile=False), *size)
+    n_classes = model.output_shape[-1]
+    name = 'categorical_crossentropy' if n_classes > 1 else 'binary_crossentropy'
+    metric = MeanIoU(n_classes) if n_classes > 1 else MaxFscore('F')
+    model.compile('adam', LossSum([name, Dice()]), weighted_metrics=[metric])
+    return model
+
+def _crops(folder, size, metadata, n_classes):
+    "Loaders of random crops to train on, and of the centres of images to score"
+    from types import SimpleNamespace
+    from dl_utils.commands.train import _augmentation, _ValidationView
+    from dl_utils.data.loader import SegDataLoader
+    names = 'class_names', 'ignore_index', 'value_range', 'channels'
+    options = {name: metadata.get(name) for name in names}
+    if n_classes == 1: options['class_names'] = None
+    num_classes, scale = n_classes if n_classes > 1 else None, metadata.get('scale', 1)
+    train, val = (
+        SegDataLoader(Path(folder) / part, num_classes, batch_size=1, **options)
+        for part in ('train', 'val')
+    )
+    random_crops = _augmentation(SimpleNamespace(crop=size, scale=scale), train.infos[0].size)
+    train = train.with_transforms(random_crops)
+    train.batch_size, train.shuffle = 4, True
+    return train, val.with_transforms(_ValidationView(scale, size))
+
+# %% ../nbs/commands/command_line.md #48e3d2c5
 _STATUSES = (
     'Exit status: 0 done; 1 a file, dataset or setting is wrong; 2 no such argument; 75 training'
     ' was stopped by a signal and can be resumed; 130 Ctrl+C.'
@@ -243,9 +304,23 @@ def _make_parser():
     )
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for add in _add_check, _add_plan, _add_train, _add_predict, _add_report, _add_export:
+    for add in (
+        _add_check, _add_plan, _add_train, _add_predict, _add_report, _add_export, _add_compress
+    ):
         add(commands)
     return parser
+
+@contextlib.contextmanager
+def _quiet_imports():
+    "TensorFlow's C++ code writes about missing GPUs while it is imported, at any log level"
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try: yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 def main(arguments=None):
     """Run a command.
@@ -260,8 +335,13 @@ def main(arguments=None):
         >>> main(['train', 'street', '--out', 'run'])
     """
     args = _make_parser().parse_args(arguments)
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    try: return args.run(args) or 0
+    try:
+        if 'TF_CPP_MIN_LOG_LEVEL' not in os.environ:
+            os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+            with _quiet_imports():
+                from dl_utils.commands.plan import _has_gpu
+                _has_gpu()
+        return args.run(args) or 0
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         if args.traceback: raise
         print(f'dl_utils: {error}', file=sys.stderr)

@@ -155,10 +155,10 @@ def _choose_crop(facts, scale):
     what = 'a part of the image' if is_part else 'nearly the whole image'
     return tuple(crop), f'{what}, in multiples of 32'
 
-# %% ../../nbs/commands/plan.md #9f238f5d
+# %% ../../nbs/commands/plan.md #219de3dc
 def _choose_batch_size(facts, crop):
-    pixels = {False: 4 * 256 * 256, True: 16 * 512 * 512}[facts.has_gpu]
-    batch_size = int(np.clip(pixels / math.prod(crop), 2, 32))
+    pixels, most = (16 * 512 * 512, 32) if facts.has_gpu else (4 * 256 * 256, 4)
+    batch_size = int(np.clip(pixels / math.prod(crop), 2, most))
     batch_size = min(batch_size, max(2, facts.n_train // 4))
     return batch_size, f'{batch_size * math.prod(crop) / 1e6:.2f} million pixels a step'
 
