@@ -80,7 +80,7 @@ class _ValidationView:
         start = (side - wanted) // 2
         return slice(start, start + wanted)
 
-# %% ../../nbs/commands/train.md #87d99729
+# %% ../../nbs/commands/train.md #bcb37240
 def _loaders(chosen):
     "Loaders for training and validation, and the images of the latter as their files hold them"
     options = dict(
@@ -108,9 +108,13 @@ def _loaders(chosen):
     if chosen.val_folder is None: train, _ = train.split(.8)
     most = [2 * side for side in chosen.crop]
     val = images.with_transforms(_ValidationView(chosen.scale, most))
-    if len({info.size for info in images.infos}) == 1:
-        val.batch_size = math.ceil(chosen.batch_size / 4)  # of up to four times the pixels
+    if val.size: val.batch_size = _validation_batch_size(chosen, val.size)
     return train, val, images
+
+def _validation_batch_size(chosen, size):
+    "As many images as have the pixels of a training batch"
+    pixels = chosen.batch_size * math.prod(chosen.crop)
+    return max(1, pixels // math.prod(size))
 
 # %% ../../nbs/commands/train.md #b05be182
 def _build_model(chosen, images, n_steps):
