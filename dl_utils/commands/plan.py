@@ -42,7 +42,7 @@ def _parts(folder):
         ' out',
     )
 
-# %% ../../nbs/commands/plan.md #1cb789fb
+# %% ../../nbs/commands/plan.md #9b964614
 def _choose_classes(values, num_classes, ignore_index):
     """The number of classes, and the value of ignored pixels.
 
@@ -59,7 +59,7 @@ def _choose_classes(values, num_classes, ignore_index):
         reason = 'all pixels have a label'
         if 255 in values and len(others) > 1 and others[-1] < 64:
             ignore_index = 255
-            reason = f'masks hold {others[0]} to {others[-1]}, and 255, which marks no label'
+            reason = f'masks hold {others[0]} to {others[-1]}, and 255, which is ignored'
     ignored = set(np.atleast_1d(ignore_index).tolist()) if ignore_index is not None else set()
     if num_classes is not None:
         return None if num_classes == 1 else num_classes, ignore_index, 'as given', reason

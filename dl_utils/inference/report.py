@@ -408,60 +408,84 @@ def _check_prediction(name, predicted, truth, n_classes):
             f' {n_classes - 1}; pass SegDataLoader(folder, num_classes={predicted.max() + 1})'
         )
 
-# %% ../../nbs/inference/report.md #89f43787
+# %% ../../nbs/inference/report.md #a6676ee9
+class _WorstImages:
+    """The images with the lowest IoU, the worst first.
+
+    Args:
+        n: how many.
+    """
+    def __init__(self, n): self.n, self.entries = n, []
+
+    def add(self, name, iou, **arrays):
+        """Add an image: its name, its IoU, and arrays of one height and width."""
+        if np.isnan(iou): return
+        step = max(1, max(arrays['image'].shape[:2]) // 512)
+        small = {key: array[::step, ::step].copy() for key, array in arrays.items()}
+        self.entries.append(dict(name=name, iou=iou, **small))
+        self.entries.sort(key=lambda entry: entry['iou'])
+        del self.entries[self.n:]
+
+# %% ../../nbs/inference/report.md #31f96a5e
+def _threshold_curves(fscore):
+    """The curves of a `MaxFscore` that has seen all pixels.
+
+    Returns:
+        `(4, 200)`: thresholds, precision, recall and F-measure; precision is NaN where nothing is
+        predicted.
+    """
+    tp, fp, fn = (to_numpy(counts) for counts in fscore.counts())
+    recall = tp / np.maximum(tp + fn, 1)
+    precision = np.where(tp + fp, tp / np.maximum(tp + fp, 1), np.nan)
+    f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+    curves = np.stack([np.clip(fscore.thresholds, 0, 1), precision, recall, f1])
+    return curves[:, ::fscore.SPLIT]
+
+# %% ../../nbs/inference/report.md #e1b86721
+class _ProbabilityCounts:
+    "Counts for the calibration, and for the thresholds of one channel"
+    def __init__(self, threshold):
+        self.threshold, self.calibration, self.fscore = threshold, np.zeros((3, _BINS)), None
+
+    def decide(self, probabilities, truth, is_labelled):
+        """Count an image, and give its classes, `(height, width)`."""
+        if probabilities.shape[-1] == 1:
+            confidence = probabilities[..., 0]
+            predicted, is_right = (confidence > self.threshold).astype('uint8'), truth > 0
+            if self.fscore is None: self.fscore = MaxFscore()
+            self.fscore.update_state(truth[None], confidence[None], is_labelled[None])
+        else:
+            confidence = probabilities.max(-1)
+            predicted = probabilities.argmax(-1).astype('uint16')
+            is_right = predicted == truth
+        self.calibration += _calibration_counts(confidence[is_labelled], is_right[is_labelled])
+        return predicted
+
+# %% ../../nbs/inference/report.md #29300fb8
 class _Scorer:
-    "Counts predictions, image by image"
-    def __init__(self, n_classes, threshold, boundaries, n_worst):
-        self.is_binary, self.n = n_classes == 1, max(2, n_classes)
-        self.threshold, self.with_boundaries, self.n_worst = threshold, boundaries, n_worst
-        self.confusions, self.boundaries, self.worst = [], [], []
-        self.calibration, self.fscore = None, MaxFscore()
+    """Counts predictions, image by image.
+
+    Args:
+        n: the number of classes, 2 or more.
+        threshold, boundaries, worst: as in `report`.
+    """
+    def __init__(self, n, threshold, boundaries, worst):
+        self.n, self.with_boundaries = n, boundaries
+        self.confusions, self.boundaries = [], []
+        self.probabilities, self.worst = _ProbabilityCounts(threshold), _WorstImages(worst)
 
     def add(self, name, image, truth, is_labelled, predicted):
         """Count an image; `predicted` are classes, or probabilities if there is a third axis."""
-        if predicted.ndim == 3: predicted = self._decide(predicted, truth, is_labelled)
+        if predicted.ndim == 3:
+            predicted = self.probabilities.decide(predicted, truth, is_labelled)
         confusion = _count_pairs(truth[is_labelled], predicted[is_labelled], self.n)
         self.confusions.append(confusion)
         if self.with_boundaries:
             filled = np.where(is_labelled, truth, predicted)
             pairs = [(filled == i, predicted == i) for i in range(self.n)]
             self.boundaries.append([_boundary_scores(*pair) for pair in pairs])
-        iou = float(_nanmean(_class_scores(confusion)['iou']))
         arrays = dict(image=image, truth=truth, predicted=predicted, is_labelled=is_labelled)
-        self._keep(dict(name=name, iou=iou), arrays)
-
-    def _decide(self, probabilities, truth, is_labelled):
-        "The classes, while probabilities are counted for the calibration and the thresholds"
-        if self.is_binary:
-            confidence = probabilities[..., 0]
-            predicted, is_right = (confidence > self.threshold).astype('uint8'), truth > 0
-            self.fscore.update_state(truth[None], confidence[None], is_labelled[None])
-        else:
-            confidence, predicted = probabilities.max(-1), probabilities.argmax(-1)
-            predicted = predicted.astype('uint8' if self.n <= 256 else 'uint16')
-            is_right = predicted == truth
-        counts = _calibration_counts(confidence[is_labelled], is_right[is_labelled])
-        self.calibration = counts if self.calibration is None else self.calibration + counts
-        return predicted
-
-    def _keep(self, entry, arrays):
-        "Keep the images with the lowest IoU, reduced to 512 pixels or so"
-        if np.isnan(entry['iou']) or not self.n_worst: return
-        if len(self.worst) == self.n_worst and entry['iou'] >= self.worst[-1]['iou']: return
-        step = max(1, max(arrays['image'].shape[:2]) // 512)
-        small = {name: array[::step, ::step].copy() for name, array in arrays.items()}
-        self.worst = sorted([*self.worst, entry | small], key=lambda e: e['iou'])[:self.n_worst]
-
-    def thresholds(self):
-        """Thresholds, precision, recall and F-measure, 200 of each, and the best F-measure."""
-        if not self.is_binary or self.calibration is None: return None, None
-        best = {name: float(value) for name, value in self.fscore.result().items()}
-        tp, fp, fn = (to_numpy(counts) for counts in self.fscore.counts())
-        recall = tp / np.maximum(tp + fn, 1)
-        precision = np.where(tp + fp, tp / np.maximum(tp + fp, 1), np.nan)  # of nothing: none
-        f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
-        curves = np.stack([np.clip(self.fscore.thresholds, 0, 1), precision, recall, f1])
-        return curves[:, ::self.fscore.SPLIT], best
+        self.worst.add(name, float(_nanmean(_class_scores(confusion)['iou'])), **arrays)
 
 # %% ../../nbs/inference/report.md #d79fa50c
 def _open_predictions(model, options):
@@ -500,7 +524,7 @@ def _predict_sample(predictor, image, has_transforms, options):
     if not predictor.gives_classes: return output
     return output.argmax(-1) if output.shape[-1] > 1 else output[..., 0] > .5
 
-# %% ../../nbs/inference/report.md #288c72c7
+# %% ../../nbs/inference/report.md #7c176120
 def report(
     model,
     data,
@@ -546,7 +570,7 @@ def report(
     settings = dict(ignore_index=ignore_index, class_names=class_names, value_range=value_range)
     loader = _open_dataset(predictor, data, settings, options)
     n_classes, n_images = loader.num_classes or 1, len(loader.pairs)
-    scorer, names = _Scorer(n_classes, threshold, boundaries, worst), []
+    scorer, names = _Scorer(max(2, n_classes), threshold, boundaries, worst), []
     with ThreadPoolExecutor(2) as pool:
         samples = _read_ahead(pool, range(n_images), partial(_read_sample, loader))
         bar_options = dict(unit='image', leave=False, disable=not progress)
@@ -561,17 +585,18 @@ def report(
             else: predicted = _predict_sample(predictor, image, bool(loader.transforms), options)
             _check_prediction(name, predicted, truth, n_classes)
             scorer.add(name, image, truth, is_labelled, predicted)
-    thresholds, best = scorer.thresholds()
+    seen = scorer.probabilities
+    has_best = seen.fscore is not None
     return Report(
         _report_names(loader),
         names,
         np.stack(scorer.confusions),
         np.array(scorer.boundaries) if boundaries else None,
-        scorer.calibration,
-        thresholds,
-        best,
+        seen.calibration if seen.calibration.any() else None,
+        _threshold_curves(seen.fscore) if has_best else None,
+        {name: float(v) for name, v in seen.fscore.result().items()} if has_best else None,
         threshold,
-        scorer.worst,
+        scorer.worst.entries,
     )
 
 # %% ../../nbs/inference/report.md #a3caf25e
