@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/commands/plan.html.md"""
 # %% auto #0
 __all__ = ['Plan', 'plan']
 
-# %% ../../nbs/commands/plan.md #c2f2f844
+# %% ../../nbs/commands/plan.md #601c1d74
 import math
 import os
 import re
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ..keras_module import keras
+from ..keras_module import import_optional, keras
 from ..utils import check_int, html_table, text_table
 from ..data.images import MissingFile
 from ..data.loader import SegDataLoader
@@ -92,7 +92,7 @@ def _median_of_pixels(sides):
     pixels = np.cumsum(sides ** 2)
     return float(sides[np.searchsorted(pixels, pixels[-1] / 2)])
 
-# %% ../../nbs/commands/plan.md #88331316
+# %% ../../nbs/commands/plan.md #4968c0ec
 @dataclass
 class _Facts:
     """What the rules look at.
@@ -122,14 +122,10 @@ def _measure(loader, n_train):
 
 def _has_gpu():
     backend = keras.backend.backend()
-    if backend == 'jax':
-        import jax
-        return jax.default_backend() == 'gpu'
-    if backend == 'torch':
-        import torch
-        return torch.cuda.is_available()
-    import tensorflow as tf
-    return bool(tf.config.list_physical_devices('GPU'))
+    package = import_optional(backend, f'Keras on {backend}')
+    if backend == 'jax': return package.default_backend() == 'gpu'
+    if backend == 'torch': return package.cuda.is_available()
+    return bool(package.config.list_physical_devices('GPU'))
 
 # %% ../../nbs/commands/plan.md #d35e00b1
 _LONG_SIDE = {False: 256, True: 512}  # without and with a GPU
