@@ -55,7 +55,7 @@ def _mask_options(args):
         ignore_index=ignored, class_names=args.class_names, value_range=_value_range(args)
     )
 
-# %% ../nbs/commands/command_line.md #69cdf3d3
+# %% ../nbs/commands/command_line.md #965c2b45
 def _add_check(commands):
     parser = commands.add_parser('check', help='list everything that is wrong with a dataset')
     parser.add_argument('folder', help='with inp and out, or with train and val that hold these')
@@ -70,7 +70,8 @@ def _check(args):
     parts, options = _parts(args.folder), _mask_options(args)
     given = args.num_classes, options['ignore_index'], options['class_names']
     try: num_classes, options['ignore_index'], *_ = _read_classes(parts, *given)
-    except DataProblem: num_classes = args.num_classes  # `check` lists it, with all others
+    except DataProblem:  # `check` lists it, with all others
+        num_classes = None if args.num_classes == 1 else args.num_classes
     found = 0
     for part in parts:
         problems = check(part, num_classes=num_classes, **options)
@@ -232,7 +233,7 @@ def _export(args):
     print(f'{args.file}: {Path(args.file).stat().st_size / 1e6:.1f} MB')
     return 0
 
-# %% ../nbs/commands/command_line.md #b5da7ae1
+# %% ../nbs/commands/command_line.md #08ea0a38
 def _add_compress(commands):
     parser = commands.add_parser(
         'compress', help='prune and quantize a model in several ways; the smallest good file wins'
@@ -265,13 +266,12 @@ def _compress(args):
 def _compiled_model(path, size):
     from dl_utils.keras_module import keras
     from dl_utils.export.onnx import fix_size
-    from dl_utils.losses import Dice, LossSum
+    from dl_utils.commands.train import _loss
     from dl_utils.metrics import MaxFscore, MeanIoU
     model = fix_size(keras.models.load_model(path, compile=False), *size)
     n_classes = model.output_shape[-1]
-    name = 'categorical_crossentropy' if n_classes > 1 else 'binary_crossentropy'
     metric = MeanIoU(n_classes) if n_classes > 1 else MaxFscore('F')
-    model.compile('adam', LossSum([name, Dice()]), weighted_metrics=[metric])
+    model.compile('adam', _loss(n_classes), weighted_metrics=[metric])
     return model
 
 def _crops(folder, size, metadata, n_classes):

@@ -48,7 +48,7 @@ os.environ.setdefault("IPYTHONDIR", str(BUILD / "home/ipython"))
 # `#| slow`: only `make test-all` runs the cell; `#| gpu`: only a machine with one
 FLAGS = ("slow", "gpu")
 # `#| short: epochs = 2`: what the tests run behind a cell, so that its training is short there;
-# `#| full`: a cell that makes sense behind the whole training only: docs, demo, `make test-all`
+# `#| full`: a cell that makes sense behind the whole training only: docs, `make test-all`
 
 FIRST_TUTORIAL = "tutorials/01_segmentation"
 
@@ -407,7 +407,7 @@ def imports_of(md, flavour):
 
 
 def execute(
-    md, flavour=DEFAULT, flags=(), cwd=None, echo=False, env=(), out=None, short=False, modules=None
+    md, flavour=DEFAULT, flags=(), echo=False, env=(), out=None, short=False, modules=None
 ):
     """Run a notebook from top to bottom in a Jupyter kernel of its own and keep the result, outputs
     included.
@@ -473,7 +473,7 @@ def execute(
             timeout_func=timeout,
             coalesce_streams=True,
             skip_cells_with_tag="skip-execution",
-            resources={"metadata": {"path": str(cwd or work)}},
+            resources={"metadata": {"path": str(work)}},
         )
         try:
             client.execute(env=clean_env(tmp, flavour, **dict(env)))

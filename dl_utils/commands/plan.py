@@ -278,7 +278,7 @@ def _read_classes(parts, num_classes, ignore_index, class_names):
         values |= set(_mask_values(inspect_pairs(pairs)))
     return _choose_classes(values, num_classes, ignore_index)
 
-# %% ../../nbs/commands/plan.md #19e20d27
+# %% ../../nbs/commands/plan.md #ea36f621
 def plan(
     folder,
     num_classes=None,
@@ -319,15 +319,18 @@ def plan(
     loader = SegDataLoader(parts[0], num_classes, batch_size=1, workers=0, **options)
     n_pairs = len(loader.pairs)
     n_train = n_pairs if parts[1] else max(1, min(round(.8 * n_pairs), n_pairs - 1))
-    chosen = _apply_rules(_measure(loader, n_train), backbone, epochs)
-    return _complete_plan(chosen, parts, loader, num_classes, options, reasons)
+    described = _describe_dataset(parts, n_train, loader, num_classes, ignore_index, reasons)
+    described |= _apply_rules(_measure(loader, n_train), backbone, epochs)
+    values = {name: value for name, (value, _) in described.items()}
+    whys = {name: why for name, (_, why) in described.items()}
+    return Plan(**options | values, reasons=whys)
 
 def _check_backbone(name):
     names = [constructor.__name__ for constructor in get_keras_application_model_constructor_list()]
     if name not in names:
         raise ValueError(f'backbone={name!r}: one of {", ".join(names)} is expected')
 
-# %% ../../nbs/commands/plan.md #7c743053
+# %% ../../nbs/commands/plan.md #655e89ea
 def _apply_rules(facts, backbone=None, epochs=None):
     "What follows from the facts: a dict of values with their reasons"
     chosen = dict(scale=_choose_scale(facts))
@@ -344,20 +347,15 @@ def _apply_rules(facts, backbone=None, epochs=None):
     chosen['backbone'] = (backbone, 'as given') if backbone else _choose_backbone(facts)
     chosen['weights'] = _choose_weights(chosen['backbone'][0])
     chosen['learning_rate'] = _choose_learning_rate(chosen['weights'][0])
-    return chosen | dict(n_train=(facts.n_train, ''))
+    return chosen
 
-def _complete_plan(chosen, parts, loader, num_classes, options, reasons):
-    "A `Plan` of what the rules have chosen, and what describes the dataset"
-    n_train, _ = chosen.pop('n_train')
+def _describe_dataset(parts, n_train, loader, num_classes, ignore_index, reasons):
+    "What the plan says about the dataset: a dict of values with their reasons"
     why_val = 'the folder val' if parts[1] else 'a fifth of the images is kept for validation'
-    dataset = dict(
+    return dict(
         train_folder=(parts[0], f'{n_train} images to train on'),
         val_folder=(parts[1], why_val),
         num_classes=(num_classes, reasons[0]),
-        ignore_index=(options['ignore_index'], reasons[1]),
+        ignore_index=(ignore_index, reasons[1]),
         channels=(loader.channels, 'what the files hold'),
     )
-    described = dataset | chosen
-    values = {name: value for name, (value, _) in described.items()}
-    whys = {name: why for name, (_, why) in described.items()}
-    return Plan(**options | values, reasons=whys)

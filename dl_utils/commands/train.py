@@ -80,10 +80,11 @@ class _ValidationView:
         start = (side - wanted) // 2
         return slice(start, start + wanted)
 
-# %% ../../nbs/commands/train.md #bcb37240
+# %% ../../nbs/commands/train.md #4d8ca888
 def _loaders(chosen):
     "Loaders for training and validation, and the images of the latter as their files hold them"
     options = dict(
+        batch_size=1,
         num_classes=chosen.num_classes,
         ignore_index=chosen.ignore_index,
         class_names=chosen.class_names,
@@ -91,21 +92,13 @@ def _loaders(chosen):
         value_range=chosen.value_range,
         seed=0,
     )
-    batches = dict(
-        batch_size=chosen.batch_size,
-        epoch_multiplier=chosen.epoch_multiplier,
-        class_weights=chosen.class_weights,
-        shuffle=True,
-    )
-    all_images = SegDataLoader(chosen.train_folder, batch_size=1, **options)
-    if chosen.val_folder is None: train_images, images = all_images.split(.8)
-    else:
-        train_images = all_images
-        images = SegDataLoader(chosen.val_folder, batch_size=1, **options)
-    size = np.median([info.size for info in train_images.infos], axis=0)
-    transforms = _augmentation(chosen, size)
-    train = SegDataLoader(chosen.train_folder, transforms=transforms, **batches, **options)
-    if chosen.val_folder is None: train, _ = train.split(.8)
+    train = SegDataLoader(chosen.train_folder, class_weights=chosen.class_weights, **options)
+    images = SegDataLoader(chosen.val_folder or chosen.train_folder, **options)
+    if chosen.val_folder is None: train, images = train.split(.8)[0], images.split(.8)[1]
+    size = np.median([info.size for info in train.infos], axis=0)
+    train = train.with_transforms(_augmentation(chosen, size))
+    train.batch_size, train.shuffle = chosen.batch_size, True
+    train.epoch_multiplier = chosen.epoch_multiplier
     most = [2 * side for side in chosen.crop]
     val = images.with_transforms(_ValidationView(chosen.scale, most))
     if val.size: val.batch_size = _validation_batch_size(chosen, val.size)
@@ -116,7 +109,7 @@ def _validation_batch_size(chosen, size):
     pixels = chosen.batch_size * math.prod(chosen.crop)
     return max(1, pixels // math.prod(size))
 
-# %% ../../nbs/commands/train.md #b05be182
+# %% ../../nbs/commands/train.md #e076b5df
 def _build_model(chosen, images, n_steps):
     "A compiled U-Net"
     n_classes = images.num_classes or 1
@@ -128,12 +121,14 @@ def _build_model(chosen, images, n_steps):
         weights=chosen.weights,
         skips='bottleneck',
     )
-    name = 'categorical_crossentropy' if n_classes > 1 else 'binary_crossentropy'
     metric = MeanIoU(n_classes, name='mean_iou') if n_classes > 1 else MaxFscore()
     rate = keras.optimizers.schedules.CosineDecay(chosen.learning_rate, n_steps)
-    loss = LossSum([name, Dice()])
-    model.compile(keras.optimizers.Adam(rate), loss, weighted_metrics=[metric])
+    model.compile(keras.optimizers.Adam(rate), _loss(n_classes), weighted_metrics=[metric])
     return model
+
+def _loss(n_classes):
+    name = 'categorical_crossentropy' if n_classes > 1 else 'binary_crossentropy'
+    return LossSum([name, Dice()])
 
 # %% ../../nbs/commands/train.md #5850fab6
 def _save_plan(chosen, path):
@@ -168,26 +163,24 @@ def load_plan(out):
     values['class_weights'] = _restored(values['class_weights'])
     return Plan(**values | folders | dict(crop=tuple(values['crop'])))
 
-# %% ../../nbs/commands/train.md #47e9c8cd
-def _check_folder(chosen, out, restart):
-    "Make the folder of a run; one that holds a run of another plan is an error"
-    earlier = None if restart else load_plan(out)
-    if earlier is not None:
-        there, here = (json.loads(_plan_as_json(p)) for p in (earlier, chosen))
-        differing = [
-            f'{name}: {there[name]} there, {here[name]} here'
-            for name in there
-            if name not in ('reasons', 'epochs') and there[name] != here[name]
-        ]
-        if differing:
-            raise ValueError(
-                f'out={str(out)!r} holds a run of another plan ({"; ".join(differing)}); take'
-                ' another folder, or restart=True to delete that run'
-            )
-    if restart: shutil.rmtree(Path(out) / 'checkpoint', ignore_errors=True)
-    Path(out).mkdir(parents=True, exist_ok=True)
+# %% ../../nbs/commands/train.md #7654ace7
+def _check_folder(chosen, out):
+    "A folder that holds a run of another plan is an error"
+    earlier = load_plan(out)
+    if earlier is None: return
+    there, here = (json.loads(_plan_as_json(p)) for p in (earlier, chosen))
+    differing = [
+        f'{name}: {there[name]} there, {here[name]} here'
+        for name in there
+        if name not in ('reasons', 'epochs') and there[name] != here[name]
+    ]
+    if not differing: return
+    raise ValueError(
+        f'out={str(out)!r} holds a run of another plan ({"; ".join(differing)}); take'
+        ' another folder, or restart=True to delete that run'
+    )
 
-# %% ../../nbs/commands/train.md #f6e76035
+# %% ../../nbs/commands/train.md #fccbd2af
 Trained = namedtuple('Trained', 'model history report')
 Trained.__doc__ = "What `train` returns: the model, its `KerasHistory`, and its `Report`."
 
@@ -214,9 +207,11 @@ def train(data, out='run', restart=False, verbose='auto'):
         >>> train('street', 'run').report
     """
     chosen = data if isinstance(data, Plan) else _plan_for(data, out, restart)
-    _check_folder(chosen, out, restart)
+    if not restart: _check_folder(chosen, out)
     out = Path(out)
     loader, val, images = _loaders(chosen)
+    if restart: shutil.rmtree(out / 'checkpoint', ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
     model = _build_model(chosen, images, chosen.epochs * len(loader))
     _save_plan(chosen, out / 'plan.json')

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/export/metadata.html.md"""
 # %% auto #0
 __all__ = ['write_metadata', 'read_metadata']
 
-# %% ../../nbs/export/metadata.md #71b7a476
+# %% ../../nbs/export/metadata.md #a1b5cf81
 import json
 import shutil
 import zipfile
@@ -16,6 +16,7 @@ from pathlib import Path
 from ..keras_module import import_optional
 from ..utils import atomic_write, check_ignore_index, check_int, check_range
 from ..data.images import _check_value_range
+from .onnx import _onnx_session
 
 # %% ../../nbs/export/metadata.md #5a951830
 _KEYS = (
@@ -69,7 +70,7 @@ def _read_zip(path):
     with zipfile.ZipFile(path) as archive:
         return archive.read(_ENTRY).decode() if _ENTRY in archive.namelist() else None
 
-# %% ../../nbs/export/metadata.md #f034bbae
+# %% ../../nbs/export/metadata.md #3d6301f4
 def _write_onnx(path, text):
     onnx = import_optional('onnx', 'metadata of an ONNX file')
     model = onnx.load(path)
@@ -79,9 +80,7 @@ def _write_onnx(path, text):
     with atomic_write(path) as new: onnx.save(model, new)
 
 def _read_onnx(path):
-    runtime = import_optional('onnxruntime', 'metadata of an ONNX file')
-    session = runtime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    return session.get_modelmeta().custom_metadata_map.get(_ENTRY)
+    return _onnx_session(path).get_modelmeta().custom_metadata_map.get(_ENTRY)
 
 # %% ../../nbs/export/metadata.md #4325acf0
 def write_metadata(path, **metadata):

@@ -134,7 +134,7 @@ def write_and_verify(path, write, verify):
         verify(new)
     return path
 
-# %% ../../nbs/export/onnx.md #9f9235c6
+# %% ../../nbs/export/onnx.md #5da40ad4
 def load_onnx(path):
     """Load an ONNX file as a function of one array, which onnxruntime runs on the CPU.
 
@@ -145,15 +145,18 @@ def load_onnx(path):
         Function from an array to an array. Its attribute `input_shape` is the shape without the
         batch, None where a size is free.
     """
-    runtime = import_optional('onnxruntime', 'an ONNX file')
-    options = runtime.SessionOptions()
-    # tf2onnx writes an outdated attribute, and onnxruntime warns of it for each layer
-    options.log_severity_level = 3
-    session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    session = _onnx_session(path)
     first, *_ = session.get_inputs()
     def run(x): return session.run(None, {first.name: np.asarray(x, 'float32')})[0]
     run.input_shape = tuple(n if isinstance(n, int) else None for n in first.shape[1:])
     return run
+
+def _onnx_session(path):
+    runtime = import_optional('onnxruntime', 'an ONNX file')
+    options = runtime.SessionOptions()
+    # tf2onnx writes an outdated attribute, and onnxruntime warns of it for each layer
+    options.log_severity_level = 3
+    return runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
 
 def save_onnx(model, path, tolerance=1e-4):
     """Write a model as an ONNX file, and compare it with the model.

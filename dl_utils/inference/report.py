@@ -205,7 +205,7 @@ def image_scores(self: Report):
     """The mean IoU of each image, `(images,)`."""
     return _nanmean(_class_scores(self.confusions)['iou'], axis=-1)
 
-# %% ../../nbs/inference/report.md #49e8938d
+# %% ../../nbs/inference/report.md #1fc54660
 _TITLES = dict(
     iou='IoU', precision='precision', recall='recall', f1='F1', boundary_f1='BF 1 px',
     boundary_f2='BF 2 px', boundary_f4='BF 4 px', hd95='HD95', pixels='pixels',
@@ -219,10 +219,11 @@ def _format(name, value):
 @patch
 def rows(self: Report):
     """The table as lists of strings: a head, a row for each class, and the means."""
-    names = [name for name in _TITLES if name in self.scores]
+    scores = self.scores
+    names = [name for name in _TITLES if name in scores]
     table = [['class', *(_TITLES[name] for name in names)]]
     for i, class_name in enumerate(self.class_names):
-        table.append([class_name, *(_format(name, self.scores[name][i]) for name in names)])
+        table.append([class_name, *(_format(name, scores[name][i]) for name in names)])
     means = self.means | dict(pixels=self.confusion_matrix.sum())
     return [*table, ['mean', *(_format(name, means[name]) for name in names)]]
 
@@ -408,7 +409,7 @@ def _check_prediction(name, predicted, truth, n_classes):
             f' {n_classes - 1}; pass SegDataLoader(folder, num_classes={predicted.max() + 1})'
         )
 
-# %% ../../nbs/inference/report.md #a6676ee9
+# %% ../../nbs/inference/report.md #3ecc37af
 class _WorstImages:
     """The images with the lowest IoU, the worst first.
 
@@ -419,7 +420,8 @@ class _WorstImages:
 
     def add(self, name, iou, **arrays):
         """Add an image: its name, its IoU, and arrays of one height and width."""
-        if np.isnan(iou): return
+        is_full = len(self.entries) == self.n
+        if np.isnan(iou) or not self.n or is_full and iou >= self.entries[-1]['iou']: return
         step = max(1, max(arrays['image'].shape[:2]) // 512)
         small = {key: array[::step, ::step].copy() for key, array in arrays.items()}
         self.entries.append(dict(name=name, iou=iou, **small))
@@ -650,12 +652,12 @@ def _page(report):
         links=html_table(links),
     )
 
-# %% ../../nbs/inference/report.md #e32023a6
+# %% ../../nbs/inference/report.md #d41255e5
 def _write_csv(report, file):
-    writer = csv.writer(file)
-    writer.writerow(['class', *report.scores])
+    writer, scores = csv.writer(file), report.scores
+    writer.writerow(['class', *scores])
     for i, name in enumerate(report.class_names):
-        writer.writerow([name, *(values[i] for values in report.scores.values())])
+        writer.writerow([name, *(values[i] for values in scores.values())])
 
 @patch
 def save(self: Report, path):

@@ -7,7 +7,7 @@ Docs: https://nikitashubin.github.io/dl_utils/training/history.html.md"""
 # %% auto #0
 __all__ = ['KerasHistory', 'in_notebook', 'PlotHistory', 'TestSetCallback']
 
-# %% ../../nbs/training/history.md #e3407dcc
+# %% ../../nbs/training/history.md #8c24a38b
 import copy
 import csv
 import math
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils import atomic_write, check_int, require_parent_dir
-from ..plotting import close_figure
+from ..plotting import _figure_png, close_figure
 from ..keras_module import import_optional, keras
 from fastcore.basics import patch_to
 
@@ -338,7 +338,7 @@ def show(self, metrics=None, log=None):
     for ax in axes.flat[len(names):]: ax.remove()
     return close_figure(figure)
 
-# %% ../../nbs/training/history.md #71318155
+# %% ../../nbs/training/history.md #203ec848
 @patch_to(KerasHistory)
 def widget(self):
     """An interactive plot of the history.
@@ -351,7 +351,6 @@ def widget(self):
         ImportError: ipywidgets is missing.
         ValueError: the history is empty.
     """
-    import io
     widgets = import_optional('ipywidgets', 'the history widget')
     names = [name for name in self.group() if name != 'stage']
     if not names: raise ValueError('this history has no metrics')
@@ -368,14 +367,10 @@ def widget(self):
     image = widgets.Image(format='png')
 
     def draw(change=None):
-        import matplotlib.pyplot as plt
         chosen = slice(span.value[0], span.value[1] + 1)
         logs = {name: values[chosen] for name, values in self.history.items()}
         part = KerasHistory(logs, self.epochs[chosen])
-        figure, content = part.show(metrics.value or names[:1], log.value), io.BytesIO()
-        figure.savefig(content, format='png', dpi=90)
-        plt.close(figure)
-        image.value = content.getvalue()
+        image.value = _figure_png(part.show(metrics.value or names[:1], log.value), dpi=90)
     for control in metrics, span, log: control.observe(draw, 'value')
     draw()
     return widgets.VBox([widgets.HBox([metrics, widgets.VBox([span, log])]), image])
